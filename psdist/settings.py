@@ -1,0 +1,212 @@
+"""Every environment variable that psdist reads, in one frozen object.
+
+`Settings.read()` is the only place that looks at the environment: the rest of the code is handed a
+`Settings`, so a test passes one and changes no variable. A variable that is unset or empty means its default.
+A new variable is a new field here, with its meaning beside it; `Settings.table()` is what the docs print.
+"""
+
+# ruff: noqa: RUF009  (`_setting` is `dataclasses.field` with the variable's name: a field, not a shared default)
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from .errors import ConfigError
+
+__all__ = ["Role", "Settings"]
+
+Role = Literal["scheduler", "server", "worker"]
+
+_SLICE_ALIGN = 64  # a slice ends on a cache line, so that no element and no SIMD register is cut
+
+
+class _Wrong(Exception):
+    """A value that does not parse; says what was wanted."""
+
+
+def _role(text: str) -> Role:
+    if text not in ("scheduler", "server", "worker"):
+        raise _Wrong("scheduler, server or worker")
+    return cast(Role, text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise _Wrong("0 or 1")
+    return text == "1"
+
+
+def _integer(low: int, high: int, wanted: str) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise _Wrong(wanted) from None
+        if not low <= value <= high:
+            raise _Wrong(wanted)
+        return value
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    wanted = "a number of seconds above 0, such as 30 or 0.5"
+    try:
+        value = float(text)
+    except ValueError:
+        raise _Wrong(wanted) from None
+    if not 0 < value < 1e9:  # NaN and infinity too: a wait without an end is a hang
+        raise _Wrong(wanted)
+    return value
+
+
+def _slice(text: str) -> int:
+    wanted = f"a multiple of {_SLICE_ALIGN} from 4096 to {1 << 30} (bytes), such as 1048576"
+    value = _integer(4096, 1 << 30, wanted)(text)
+    if value % _SLICE_ALIGN:
+        raise _Wrong(wanted)
+    return value
+
+
+def _setting(variable: str, default: Any, meaning: str, parse: Callable[[str], Any]) -> Any:
+    return dataclasses.field(default=default, metadata={"env": variable, "meaning": meaning, "parse": parse})
+
+
+_COUNT = _integer(1, 65535, "a whole number from 1 to 65535")
+_PORT = _integer(1, 65535, "a port from 1 to 65535")
+_RANK = _integer(0, 65534, "a whole number from 0 to 65534")
+_LIFE = _integer(0, 2**31 - 1, "a whole number, 0 for the first life of a rank")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What this process is, where its cluster is, and how long it waits."""
+
+    role: Role = _setting("DMLC_ROLE", "worker", "what this process is: scheduler, server or worker", _role)
+    root_uri: str = _setting(
+        "DMLC_PS_ROOT_URI", "", "the scheduler's host name or address; a scheduler binds to it", str
+    )
+    root_port: int = _setting("DMLC_PS_ROOT_PORT", 0, "the scheduler's port", _PORT)
+    num_workers: int = _setting("DMLC_NUM_WORKER", 0, "how many workers the job has", _COUNT)
+    num_servers: int = _setting("DMLC_NUM_SERVER", 0, "how many servers the job has", _COUNT)
+    node_host: str = _setting(
+        "DMLC_NODE_HOST", "", "the address that others reach this process by; by default found by itself", str
+    )
+    worker_id: int | None = _setting(
+        "DMLC_WORKER_ID", None, "the rank that a worker wants; PSDIST_RANK goes before it", _RANK
+    )
+    wanted_rank: int | None = _setting(
+        "PSDIST_RANK",
+        None,
+        "the rank that this process wants in its role; by default the scheduler's choice",
+        _RANK,
+    )
+    job: str = _setting("PSDIST_JOB", "", "the job's id: processes of another job are refused", str)
+    incarnation: int = _setting("PSDIST_INCARNATION", 0, "which life of its rank this process is", _LIFE)
+    key_file: str = _setting(
+        "PSDIST_KEY_FILE", "", "the job's CURVE keys, a file that only its owner reads", str
+    )
+    insecure: bool = _setting(
+        "PSDIST_INSECURE", False, "1 allows plain sockets on addresses that others can reach", _flag
+    )
+    connect_timeout_s: float = _setting(
+        "PSDIST_CONNECT_TIMEOUT",
+        8.0,
+        "how long a starting process waits for the scheduler's first word",
+        _seconds,
+    )
+    start_timeout_s: float = _setting(
+        "PSDIST_START_TIMEOUT", 60.0, "how long it then waits until every member has joined", _seconds
+    )
+    request_timeout_s: float = _setting(
+        "PSDIST_REQUEST_TIMEOUT",
+        120.0,
+        "how long a pull, a push or a barrier may take, the wait for slower workers included",
+        _seconds,
+    )
+    heartbeat_s: float = _setting(
+        "PSDIST_HEARTBEAT", 1.0, "the time from one sign of life to the next", _seconds
+    )
+    dead_after_s: float = _setting(
+        "PSDIST_DEAD_AFTER", 8.0, "silence after which a process counts as dead; several heartbeats", _seconds
+    )
+    close_timeout_s: float = _setting(
+        "PSDIST_CLOSE_TIMEOUT", 5.0, "how long close() may take to say goodbye and to deliver", _seconds
+    )
+    slice_nbytes: int = _setting(
+        "PSDIST_SLICE_BYTES",
+        1 << 20,
+        "arrays travel in slices of this many bytes; equal in a whole job",
+        _slice,
+    )
+
+    def __post_init__(self) -> None:
+        if self.dead_after_s < 2 * self.heartbeat_s:
+            raise ConfigError(
+                f"PSDIST_DEAD_AFTER={self.dead_after_s:g}: wanted at least twice PSDIST_HEARTBEAT="
+                f"{self.heartbeat_s:g}; else one late heartbeat is a death"
+            )
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings in `environ`, by default the process's. Raises ConfigError for a wrong value."""
+        environ = os.environ if environ is None else environ
+        given: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            variable = field.metadata["env"]
+            text = environ.get(variable, "").strip()
+            if not text:
+                continue
+            try:
+                given[field.name] = field.metadata["parse"](text)
+            except _Wrong as e:
+                raise ConfigError(f"{variable}={text!r}: wanted {e}") from None
+        return cls(**given)
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """(variable, default, meaning) of every setting, for the documentation."""
+        return [
+            (field.metadata["env"], _shown(field.default), field.metadata["meaning"])
+            for field in dataclasses.fields(cls)
+        ]
+
+    @property
+    def rank(self) -> int | None:
+        """The rank this process asks for; None leaves it to the scheduler."""
+        return self.worker_id if self.wanted_rank is None and self.role == "worker" else self.wanted_rank
+
+    def require_root(self) -> Settings:
+        """These settings, when they say where the scheduler is. Raises ConfigError naming what is missing."""
+        return self._require({"DMLC_PS_ROOT_URI": self.root_uri, "DMLC_PS_ROOT_PORT": self.root_port})
+
+    def require_cluster(self) -> Settings:
+        """These settings, when they describe a whole cluster. Raises ConfigError naming what is missing."""
+        return self.require_root()._require(
+            {"DMLC_NUM_WORKER": self.num_workers, "DMLC_NUM_SERVER": self.num_servers}
+        )
+
+    def _require(self, values: Mapping[str, object]) -> Settings:
+        missing = [variable for variable, value in values.items() if not value]
+        if missing:
+            raise ConfigError(
+                f"{' and '.join(missing)} not set: a {self.role} of a distributed store must know its cluster. "
+                "Start it by `psdist run -n 2 -s 1 -- python ...`, which sets these, or set them by hand"
+            )
+        return self
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None | "" | 0 if default is not False:
+            return "unset"
+        case bool():
+            return "1" if default else "0"
+        case float():
+            return f"{default:g}"
+        case _:
+            return str(default)
