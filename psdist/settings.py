@@ -194,7 +194,7 @@ class Settings:
         missing = [variable for variable, value in values.items() if not value]
         if missing:
             raise ConfigError(
-                f"{' and '.join(missing)} not set: a {self.role} of a distributed store must know its cluster. "
+                f"{' and '.join(missing)} not set: a {self.role} of a distributed store needs a cluster. "
                 "Start it by `psdist run -n 2 -s 1 -- python ...`, which sets these, or set them by hand"
             )
         return self
