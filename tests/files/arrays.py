@@ -1,0 +1,49 @@
+"""The arrays in the `.params` fixtures, for the script that writes them and the tests that read them.
+
+Their bits are given as integers, so that NaNs with a payload, negative zeros and subnormal numbers are among
+them.
+"""
+
+import numpy as np
+
+_BITS = {
+    "float16": (np.uint16, [0x3C00, 0x8000, 0x7E01, 0xFC00, 0x0001, 0x3555]),
+    "float32": (np.uint32, [0x3F800000, 0x80000000, 0x7FC00123, 0xFF800000, 0x00000001, 0x3EAAAAAB]),
+    "float64": (
+        np.uint64,
+        [0x3FF << 52, 1 << 63, (0x7FF8 << 48) + 0x123, 0xFFF << 52, 1, 0x3FD5555555555555],
+    ),
+    "uint8": (np.uint8, [0, 1, 127, 128, 254, 255]),
+    "int8": (np.uint8, [0, 1, 127, 128, 254, 255]),
+    "int32": (np.uint32, [0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 42]),
+    "int64": (np.uint64, [0, 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 42]),
+    "bool": (np.uint8, [0, 1, 1, 0, 1, 0]),
+}
+DTYPES = list(_BITS)
+SPARSE_DTYPES = ["float32", "float16", "int64", "uint8"]
+
+
+def dense(dtype):
+    """The bits above, as (2, 3)."""
+    kind, bits = _BITS[dtype]
+    return np.array(bits, dtype=kind).view(dtype).reshape(2, 3)
+
+
+def row_sparse(dtype):
+    """data, indices, shape: rows 1 and 4 of (5, 3)."""
+    return dense(dtype), np.array([1, 4], dtype=np.int64), (5, 3)
+
+
+def csr(dtype):
+    """data, indptr, indices, shape: six values in the rows 0, 2 and 3 of (4, 7)."""
+    indptr = np.array([0, 2, 2, 5, 6], dtype=np.int64)
+    return dense(dtype).reshape(-1), indptr, np.array([1, 6, 0, 2, 3, 5], dtype=np.int64), (4, 7)
+
+
+def plain():
+    """What the unnamed and the legacy fixtures hold."""
+    return [
+        np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7,
+        np.array([3], dtype=np.int32),
+        np.linspace(-1, 1, 5, dtype=np.float32),
+    ]

@@ -1,0 +1,65 @@
+"""Make the fixtures in `oracle/` with MXNet 1.9.1, which has to be the `mxnet` of the Python that runs this:
+
+    python tests/files/make_oracle.py [part ...]
+
+MXNet itself no longer writes the layouts of 0.x and 1.0: those are put together here by `struct`, and MXNet
+has to load them before they are kept.
+"""
+
+import struct
+import sys
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import arrays
+
+HERE = Path(__file__).parent / "oracle"
+
+
+def params():
+    """Dense of every dtype, sparse, without names, empty, NumPy's shapes, and the layouts of old."""
+    save("dense", {d: mx.nd.array(arrays.dense(d), dtype=d) for d in arrays.DTYPES})
+    save("list", [mx.nd.array(a, dtype=a.dtype) for a in arrays.plain()])
+    save("nothing", [])
+    sparse = {}
+    for d in arrays.SPARSE_DTYPES:
+        data, indices, shape = arrays.row_sparse(d)
+        sparse["rows_" + d] = mx.nd.sparse.row_sparse_array((data, indices), shape=shape, dtype=d)
+        data, indptr, indices, shape = arrays.csr(d)
+        sparse["csr_" + d] = mx.nd.sparse.csr_matrix((data, indices, indptr), shape=shape, dtype=d)
+    sparse["no_rows"] = mx.nd.sparse.zeros("row_sparse", (5, 3))
+    sparse["no_values"] = mx.nd.sparse.zeros("csr", (2, 3))
+    save("sparse", sparse)
+    with mx.util.np_shape(True):
+        save("np_shape", {"number": mx.nd.full((), 7), "none": mx.nd.zeros((0, 3))})
+
+    by_hand("v0", lambda shape: struct.pack(f"<I{len(shape)}I", len(shape), *shape))
+    by_hand("v1", lambda shape: struct.pack(f"<Ii{len(shape)}q", 0xF993FAC8, len(shape), *shape))
+
+
+def save(name, value):
+    mx.nd.save(str(HERE / f"{name}.params"), value)
+
+
+def by_hand(name, head):
+    values = arrays.plain()
+    numbers = {np.dtype(np.float32): 0, np.dtype(np.int32): 4}
+    body = b"".join(head(a.shape) + struct.pack("<iii", 1, 0, numbers[a.dtype]) + a.tobytes() for a in values)
+    names = b"".join(struct.pack("<Q", 1) + c for c in (b"a", b"b", b"c"))
+    path = HERE / f"{name}.params"
+    path.write_bytes(struct.pack("<QQQ", 0x112, 0, 3) + body + struct.pack("<Q", 3) + names)
+    loaded = mx.nd.load(str(path))
+    assert [loaded[c].asnumpy().tobytes() for c in "abc"] == [a.tobytes() for a in values]
+
+
+PARTS = [params]
+
+if __name__ == "__main__":
+    HERE.mkdir(exist_ok=True)
+    for part in PARTS:
+        if part.__name__ in (sys.argv[1:] or [p.__name__ for p in PARTS]):
+            part()
+            print(part.__name__)
