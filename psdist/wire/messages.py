@@ -1,0 +1,530 @@
+"""Every message of the protocol, in the order a worker meets them.
+
+A message is a numbered frozen dataclass; its docstring says meaning, reply and errors. A request begins
+with `seq`, and has exactly one reply, which begins with the same `seq`: the one named in its docstring, or
+`Error`. What has no `seq` (`View`, `Alive`, `Abort`, `Finish`) is told, not asked, and not answered.
+
+Arrays travel flat, as *slices* of a key: (key, offset, elements). Batches are columns: the i-th of `keys`,
+`offsets`, `clocks` and `values` belong together, so that ten thousand small keys are one header and one
+frame. Clocks count from 0: the first push of a key is round 0, and a key's clock is the number of rounds
+applied, so that a worker that has pushed `n` rounds and wants to see them pulls with `min_clock = n`.
+
+Numbers are never reused: 40-59 are kept for replication, 60-69 for snapshots, 70-79 for migration, 80-89
+for shared memory. Whoever adds a message also adds its row to docs/PROTOCOL.md, which a test compares with
+this file. The fields of `Hello` up to `version` stand for ever; everything else may change with `VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Literal, TypeVar
+
+from numpy.typing import NDArray
+
+from .. import errors
+
+__all__ = [
+    "ACK_APPLIED",
+    "ACK_ON_DISK",
+    "ACK_REPLICATED",
+    "ANY_RANK",
+    "MAX_ROUNDS_AHEAD",
+    "MESSAGES",
+    "SENDERS",
+    "VERSION",
+    "Abort",
+    "Alive",
+    "Barrier",
+    "Done",
+    "Error",
+    "ErrorCode",
+    "Finish",
+    "GetState",
+    "Hello",
+    "Init",
+    "Ints",
+    "Leave",
+    "Lost",
+    "Member",
+    "MemberStatus",
+    "Message",
+    "Numbers",
+    "Pull",
+    "Push",
+    "PushPull",
+    "Role",
+    "SetHyper",
+    "SetOptimizer",
+    "SetStaleness",
+    "SetState",
+    "States",
+    "Status",
+    "StatusReport",
+    "Tensor",
+    "Tensors",
+    "Values",
+    "View",
+    "Welcome",
+    "error_class",
+    "key_name",
+    "key_number",
+]
+
+VERSION: Final = 1  # of the protocol; both ends must speak the same one
+ANY_RANK: Final = -1
+MAX_ROUNDS_AHEAD: Final = 64  # rounds that a worker may push beyond a slice's clock: bounds memory
+
+ACK_APPLIED: Final = 1  # in the memory of the key's server
+ACK_REPLICATED: Final = 2  # also in its replica's
+ACK_ON_DISK: Final = 3  # in a snapshot
+
+Role = Literal["scheduler", "server", "worker", "launcher"]
+ErrorCode = Literal[
+    "unknown-key",
+    "bad-value",
+    "stale-round",
+    "stale-epoch",
+    "refused",
+    "not-admitted",
+    "unsupported",
+    "aborted",
+    "protocol",
+]
+Tensor = NDArray[Any]  # on the wire: one-dimensional, C-contiguous, dtype of codec.DTYPES
+Tensors = Sequence[Tensor]
+Ints = Sequence[int]  # a column of unsigned 64-bit numbers
+Numbers = dict[str, float | int | bool | str | None]
+
+_ERROR_CLASSES: Final[dict[str, type[errors.PSError]]] = {
+    "unknown-key": errors.UnknownKey,
+    "bad-value": errors.BadValue,
+    "stale-round": errors.StaleRound,
+    "stale-epoch": errors.StaleRound,  # stamped with a membership that is over: take the new View, send again
+    "refused": errors.RemoteError,  # may not join, or not do this
+    "not-admitted": errors.TransportError,  # no Hello on this connection yet: say it, then send again
+    "unsupported": errors.RemoteError,
+    "aborted": errors.PeerLost,  # the job has ended
+    "protocol": errors.ProtocolError,
+}
+
+_T = TypeVar("_T")
+
+MESSAGES: Final[dict[int, type[Any]]] = {}  # by number
+SENDERS: Final[dict[type[Any], frozenset[str]]] = {}  # the roles that may send it
+
+
+def message(number: int, senders: str) -> Callable[[type[Any]], type[Any]]:
+    """Give a dataclass its number on the wire, and say which roles may send it."""
+
+    def register(cls: type[_T]) -> type[_T]:
+        assert number not in MESSAGES, f"message number {number} is taken by {MESSAGES[number].__name__}"
+        MESSAGES[number] = cls
+        SENDERS[cls] = frozenset(senders.split())
+        return cls
+
+    return register
+
+
+# --- who is who -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that is admitted now. `address` is where others reach it, "" for a worker."""
+
+    role: str
+    rank: int
+    incarnation: int
+    token: int  # drawn once per process: tells a reconnect from a second claimant of the rank
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """What the scheduler knows of one process. `state`: joining, alive, left, dead."""
+
+    role: str
+    rank: int
+    incarnation: int
+    address: str
+    state: str
+    step: int  # the clock it last told
+    silent_s: float  # since its last sign of life
+    nbytes: int  # of parameters held by a server; of gradients sent by a worker
+    num_keys: int
+
+
+# --- joining --------------------------------------------------------------------------------------
+
+
+@message(1, senders="worker server launcher")
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Ask to join: the first message on every connection, to the scheduler and to each server.
+    `rank` -1 takes any. `token` is a random number drawn once per process. `address` is where a server is
+    reached. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
+    Reply: Welcome, at once from the scheduler, from a server when it has the View. Errors: refused."""
+
+    seq: int
+    version: int
+    job: str
+    role: str
+    rank: int
+    incarnation: int
+    token: int
+    address: str
+
+
+@message(2, senders="scheduler server")
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Accepted. `rank` is the answerer's own number at a server, and not yet said (-1) at the scheduler:
+    the View says it. `heartbeat_s`: send Alive that often. `dead_after_s`: silence that long means dead, in
+    both directions."""
+
+    seq: int
+    rank: int
+    heartbeat_s: float
+    dead_after_s: float
+    start_within_s: float  # how long the scheduler waits for everybody to come
+
+
+@message(3, senders="scheduler")
+@dataclass(frozen=True, slots=True)
+class View:
+    """Who belongs to the job now: told to each member when all have come, and at every change.
+    `rank` is the receiver's own. Servers and workers are in rank order. `epoch` grows with every change;
+    what is stamped with an epoch older than `fence` is refused."""
+
+    epoch: int
+    fence: int
+    rank: int
+    num_workers: int  # expected, as configured
+    num_servers: int
+    members: tuple[Member, ...]
+
+
+@message(4, senders="worker server scheduler")
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A sign of life, both ways between the scheduler and each member. `step` is the sender's clock: rounds
+    pushed by a worker, applied by a server. `nbytes`, `num_keys` as in MemberStatus."""
+
+    role: str
+    rank: int
+    epoch: int
+    step: int
+    nbytes: int
+    num_keys: int
+
+
+# --- keys and values ------------------------------------------------------------------------------
+
+
+@message(10, senders="worker")
+@dataclass(frozen=True, slots=True)
+class Init:
+    """Declare slices, with their first values. The i-th slice is `values[i]`, at `offsets[i]` in the flat
+    array of the key `names[i]` ("s:fc1_weight" or "i:3"), whose whole shape is `shapes[i]` and whose dtype
+    is `dtypes[i]`. Idempotent: the first value wins. Without values (an empty list; then `lengths` says how
+    long each slice is) it declares and checks, and is answered when somebody has given the values.
+    Reply: Done. Errors: bad-value (another shape, dtype or slicing than declared, or two names of one
+    number)."""
+
+    seq: int
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: Ints
+    lengths: Ints
+    values: Tensors
+
+
+@message(11, senders="worker")
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Add `values[i]` to round `clocks[i]` of the slice (`keys[i]`, `offsets[i]`). All or nothing; sent
+    again, it changes nothing and is answered again. `ack` is the durability that the reply shall state
+    (ACK_APPLIED).
+    Reply: Done, when every round is applied. Errors: unknown-key, bad-value, stale-round, stale-epoch,
+    unsupported."""
+
+    seq: int
+    epoch: int
+    ack: int
+    keys: Ints
+    offsets: Ints
+    clocks: Ints
+    values: Tensors
+
+
+@message(12, senders="worker")
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Read the slices (`keys[i]`, `offsets[i]`), each at a clock of at least `min_clocks[i]`: the rounds
+    that the reader has pushed, less the staleness it allows. Reply: Values, when all are there. Errors:
+    unknown-key, bad-value."""
+
+    seq: int
+    keys: Ints
+    offsets: Ints
+    min_clocks: Ints
+
+
+@message(13, senders="worker")
+@dataclass(frozen=True, slots=True)
+class PushPull:
+    """Push, then Pull the same slices, in one round trip. Sent again, it pushes nothing and is answered
+    again.
+    Reply: Values, when all rounds are applied and all clocks are there. Errors: those of Push."""
+
+    seq: int
+    epoch: int
+    ack: int
+    keys: Ints
+    offsets: Ints
+    clocks: Ints
+    min_clocks: Ints
+    values: Tensors
+
+
+@message(14, senders="server")
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The slices asked for, in the order of the request, and the clock of each."""
+
+    seq: int
+    clocks: Ints
+    values: Tensors
+
+
+# --- how values change ----------------------------------------------------------------------------
+
+
+@message(20, senders="worker")
+@dataclass(frozen=True, slots=True)
+class SetOptimizer:
+    """From now on a round's sum is a gradient, and the rule `name` with `numbers` applies it. `lr`, `wd`
+    hold until a SetHyper; `lr_mult`, `wd_mult` multiply them for the keys named ("s:bias"). Clears the
+    optimizer's state unless the rule is the same. Reply: Done. Errors: bad-value (no such rule or
+    number)."""
+
+    seq: int
+    name: str
+    numbers: Numbers
+    lr: float
+    wd: float
+    lr_mult: dict[str, float]
+    wd_mult: dict[str, float]
+
+
+@message(21, senders="worker")
+@dataclass(frozen=True, slots=True)
+class SetHyper:
+    """From round `from_round` of every key on, use `lr` and `wd`. Sent before the first push of that round,
+    it takes effect at exactly that round, in every run. Reply: Done. Errors: bad-value (no optimizer)."""
+
+    seq: int
+    from_round: int
+    lr: float
+    wd: float
+
+
+@message(22, senders="worker")
+@dataclass(frozen=True, slots=True)
+class SetStaleness:
+    """The consistency dial: 0 applies a round when every worker has pushed it; n, or -1 for no bound,
+    applies each push as it comes. (The bound itself is kept by `min_clock`.) Reply: Done. Errors:
+    bad-value."""
+
+    seq: int
+    staleness: int
+
+
+@message(23, senders="worker")
+@dataclass(frozen=True, slots=True)
+class GetState:
+    """Read the optimizer's state of slices. Reply: States. Errors: unknown-key, bad-value (no
+    optimizer)."""
+
+    seq: int
+    keys: Ints
+    offsets: Ints
+
+
+@message(24, senders="server")
+@dataclass(frozen=True, slots=True)
+class States:
+    """The optimizer's state of the slices asked for: `counts[i]` arrays each (0: never updated), one after
+    the other in `values`, after `num_updates[i]` updates."""
+
+    seq: int
+    num_updates: Ints
+    counts: Ints
+    values: Tensors
+
+
+@message(25, senders="worker")
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """Put back what States gave. All or nothing. Reply: Done. Errors: unknown-key, bad-value."""
+
+    seq: int
+    keys: Ints
+    offsets: Ints
+    num_updates: Ints
+    counts: Ints
+    values: Tensors
+
+
+# --- together -------------------------------------------------------------------------------------
+
+
+@message(30, senders="worker")
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Wait at the scheduler until every worker has come to barrier `name` for the `clock`-th time, counting
+    from 0.
+    Reply: Done, when all are there. Errors: aborted."""
+
+    seq: int
+    name: str
+    clock: int
+
+
+@message(31, senders="worker server")
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The sender has finished; rounds and barriers no longer wait for it. Reply: Done."""
+
+    seq: int
+
+
+@message(32, senders="launcher")
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A launcher saw the process of a member die: `why` says how ("exit code -9"). Reply: Done."""
+
+    seq: int
+    role: str
+    rank: int
+    why: str
+
+
+@message(33, senders="scheduler worker server launcher")
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The job has failed and ends now: told to the scheduler by whoever fails, and by it to everybody.
+    `role`, `rank` are the first cause, `step` where it was, `when` seconds since the job began (-1: not
+    known to the sender)."""
+
+    reason: str
+    role: str
+    rank: int
+    step: int
+    when: float
+
+
+@message(34, senders="scheduler")
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Every worker has left: servers end, too, with exit code 0."""
+
+    reason: str
+
+
+@message(35, senders="launcher worker")
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Ask the scheduler who is there. Reply: StatusReport."""
+
+    seq: int
+
+
+@message(36, senders="scheduler")
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """`state`: joining, running, finished, aborted; then `reason` says why. `uptime_s` since the scheduler
+    began."""
+
+    seq: int
+    job: str
+    state: str
+    reason: str
+    epoch: int
+    uptime_s: float
+    num_workers: int
+    num_servers: int
+    members: tuple[MemberStatus, ...]
+
+
+# --- replies that many share ----------------------------------------------------------------------
+
+
+@message(90, senders="scheduler server")
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is done. For a push `ack` states its durability; else 0."""
+
+    seq: int
+    ack: int
+
+
+@message(91, senders="scheduler server")
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Understood and refused: nothing was changed. `seq` is -1 where the request's could not be read."""
+
+    seq: int
+    code: ErrorCode
+    text: str
+
+    def to_exception(self) -> errors.PSError:
+        """The error to raise at the caller."""
+        return error_class(self.code)(self.text)
+
+
+Message = (
+    Hello
+    | Welcome
+    | View
+    | Alive
+    | Init
+    | Push
+    | Pull
+    | PushPull
+    | Values
+    | SetOptimizer
+    | SetHyper
+    | SetStaleness
+    | GetState
+    | States
+    | SetState
+    | Barrier
+    | Leave
+    | Lost
+    | Abort
+    | Finish
+    | Status
+    | StatusReport
+    | Done
+    | Error
+)
+
+
+def error_class(code: str) -> type[errors.PSError]:
+    """The class in psdist.errors that a code stands for; RemoteError for one we do not know."""
+    return _ERROR_CLASSES.get(code, errors.RemoteError)
+
+
+def key_name(key: int | str) -> str:
+    """A key's name on the wire. 3 and "3" are different keys: "i:3" and "s:3"."""
+    return f"i:{key}" if isinstance(key, int) else f"s:{key}"
+
+
+def key_number(name: str) -> int:
+    """The key's number: the first 8 bytes of BLAKE2b of its wire name, little-endian. Init finds a
+    collision."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
