@@ -1,0 +1,110 @@
+"""Operators that make arrays from nothing, and those that repeat what is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ShapeError
+from .params import Axis, DType
+from .registry import op, unbroadcast
+from .signature import Shape
+
+Array = NDArray[Any]
+
+
+@op("-> (*shape)", types="-> dtype")
+def _zeros(*, shape: tuple[int, ...] = (), dtype: DType = DType("float32"), ctx: str = "") -> Array:
+    """An array of zeros."""
+    return np.zeros(shape, dtype)
+
+
+@op("-> (*shape)", types="-> dtype")
+def _ones(*, shape: tuple[int, ...] = (), dtype: DType = DType("float32"), ctx: str = "") -> Array:
+    """An array of ones."""
+    return np.ones(shape, dtype)
+
+
+@op("-> (*shape)", types="-> dtype")
+def _full(*, shape: tuple[int, ...] = (), value: float, dtype: DType = DType("float32"), ctx: str = "") -> Array:
+    """An array whose elements are all `value`."""
+    return np.full(shape, value, dtype)
+
+
+def _arange_values(
+    start: float, stop: float | None, step: float, repeat: int, dtype: str
+) -> Array:
+    first, last = (0.0, start) if stop is None else (start, stop)
+    return np.arange(first, last, step).astype(dtype).repeat(repeat)
+
+
+@op("-> (n)", types="-> dtype",
+    where={"n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))})
+def _arange(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
+            infer_range: bool = False, dtype: DType = DType("float32"), ctx: str = "") -> Array:
+    """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat` times."""
+    return _arange_values(start, stop, step, repeat, dtype)
+
+
+@op("(*s) -> (*s)")
+def zeros_like(data: Array, /) -> Array:
+    """Zeros in the shape and dtype of `data`."""
+    return np.zeros_like(data)
+
+
+@op("(*s) -> (*s)")
+def ones_like(data: Array, /) -> Array:
+    """Ones in the shape and dtype of `data`."""
+    return np.ones_like(data)
+
+
+for _like in (zeros_like, ones_like):
+    _like.gradient(lambda _g, _y, _x: None)
+
+
+def _to(s: Shape, shape: Shape) -> Shape:
+    out = tuple(n or m for n, m in zip(shape, s, strict=True)) if len(shape) == len(s) else shape
+    if len(shape) != len(s) or any(n not in (1, m) for n, m in zip(s, out, strict=True)):
+        raise ShapeError(f"{s} cannot be broadcast to {shape}")
+    return out
+
+
+@op("(*s) -> (*out)", where={"out": _to})
+def broadcast_to(data: Array, /, *, shape: tuple[int, ...] = ()) -> Array:
+    """The array with its sizes of 1 repeated up to `shape`; 0 keeps a size."""
+    return np.broadcast_to(data, _to(data.shape, shape)).copy()
+
+
+broadcast_to.gradient(lambda g, _y, x, /, *, shape: unbroadcast(g, x.shape))
+
+
+def _widened(s: Shape, axis: Axis, size: tuple[int, ...]) -> Shape:
+    axes = (axis,) if isinstance(axis, int) else axis or ()
+    if len(axes) != len(size):
+        raise ShapeError(f"axis {axis} and size {size} differ in length")
+    out = list(s)
+    for a, n in zip(axes, size, strict=True):
+        if out[a] != 1:
+            raise ShapeError(f"axis {a} of {s} is not of size 1")
+        out[a] = n
+    return tuple(out)
+
+
+@op("(*s) -> (*out)", aliases=["broadcast_axes"], where={"out": _widened})
+def broadcast_axis(data: Array, /, *, axis: Axis = None, size: tuple[int, ...] = ()) -> Array:
+    """The array with each `axis`, of size 1, repeated `size` times."""
+    return np.broadcast_to(data, _widened(data.shape, axis, size)).copy()
+
+
+broadcast_axis.gradient(lambda g, _y, x, /, **_: unbroadcast(g, x.shape))
+
+
+@op("(*s), (*r) -> (*r)")
+def broadcast_like(lhs: Array, rhs: Array, /) -> Array:
+    """`lhs` with its sizes of 1 repeated up to the shape of `rhs`."""
+    return np.broadcast_to(lhs, rhs.shape).copy()
+
+
+broadcast_like.gradient(lambda g, _y, x, _r, /: (unbroadcast(g, x.shape), None))
