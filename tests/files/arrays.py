@@ -1,7 +1,7 @@
-"""The arrays in the `.params` fixtures, for the script that writes them and the tests that read them.
+"""What is in the fixtures, for the script that writes them and the tests that read them.
 
-Their bits are given as integers, so that NaNs with a payload, negative zeros and subnormal numbers are among
-them.
+The arrays' bits are given as integers, so that NaNs with a payload, negative zeros and subnormal numbers are
+among them.
 """
 
 import numpy as np
@@ -47,3 +47,37 @@ def plain():
         np.array([3], dtype=np.int32),
         np.linspace(-1, 1, 5, dtype=np.float32),
     ]
+
+
+MAGIC = bytes.fromhex("0a23d7ce")
+
+
+def records():
+    """Records with the format's own magic at every alignment, alone, doubled, first and last."""
+    texts = [
+        b"",
+        b"a",
+        b"abcd",
+        b"abcde" * 7,
+        MAGIC,
+        MAGIC * 2,
+        b"abc" + MAGIC,
+        MAGIC + b"x",
+        b"1234" + MAGIC,
+    ]
+    return [*texts, b"1234" + MAGIC + b"5678" + MAGIC + b"90", b"ab" + MAGIC * 3 + b"c", MAGIC[:3]]
+
+
+def headers():
+    """flag, label, id, id2 of image records: one label, several, and the largest numbers."""
+    return [(0, 1.5, 7, 0), (0, [1.0, 2.0, 3.0], 2**64 - 1, 2**63), (0, -1, 0, 9), (0, [0.25], 1, 1)]
+
+
+SIZES = [(6, 5), (20, 17), (7, 5), (14, 5), (5, 20), (1, 1)]  # width, height
+
+
+def images():
+    """A picture of noise as bytes and as float32, and one of a single pixel."""
+    rng = np.random.RandomState(0)
+    noise = rng.randint(0, 256, (10, 14, 3)).astype(np.uint8)
+    return {"bytes": noise, "floats": rng.rand(10, 14, 3).astype(np.float32), "pixel": noise[:1, :1]}

@@ -55,7 +55,36 @@ def by_hand(name, head):
     assert [loaded[c].asnumpy().tobytes() for c in "abc"] == [a.tobytes() for a in values]
 
 
-PARTS = [params]
+def recordio():
+    """Records whose data hold the magic in every position, and records by index with headers."""
+    out = mx.recordio.MXRecordIO(str(HERE / "records.rec"), "w")
+    for record in arrays.records():
+        out.write(record)
+    out.close()
+    out = mx.recordio.MXIndexedRecordIO(str(HERE / "indexed.idx"), str(HERE / "indexed.rec"), "w")
+    for i, header in enumerate(arrays.headers()):
+        out.write_idx(10 * i, mx.recordio.pack(mx.recordio.IRHeader(*header), b"x" * i))
+    out.close()
+
+
+def images():
+    """What MXNet (OpenCV) makes of files and sizes: pixels decoded, and pixels resized by every method."""
+    answers = {}
+    for path in sorted(HERE.glob("image_*")):
+        for flag in (0, 1):
+            pixels = mx.image.imdecode(path.read_bytes(), flag=flag).asnumpy()
+            answers[f"decode {path.name} {flag}"] = pixels
+    for name, source in arrays.images().items():
+        for w, h in arrays.SIZES:
+            for interp in range(5):
+                nd = mx.nd.array(source, dtype=source.dtype)
+                answers[f"resize {name} {w} {h} {interp}"] = mx.image.imresize(
+                    nd, w, h, interp=interp
+                ).asnumpy()
+    np.savez_compressed(HERE / "images.npz", **answers)
+
+
+PARTS = [params, recordio, images]
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
