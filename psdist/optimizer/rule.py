@@ -1,9 +1,10 @@
 """What an optimizer is to psdist: a frozen dataclass of numbers with pure rules over NumPy arrays.
 
 One rule runs everywhere: in the process that trains, on a parameter server, on a slice of an array or on all
-of it. So a rule owns no array and no step count: its state is a tuple of arrays made by `create_state`, and what
-changes from step to step (learning rate, weight decay, step number) comes as arguments. It crosses the wire as its
-name and its numbers, which `from_wire` looks up in the table of the rules below; nothing received is executed.
+of it. So a rule owns no array and no step count: its state is a tuple of arrays made by `create_state`, and
+what changes from step to step (learning rate, weight decay, step number) comes as arguments. It crosses the
+wire as its name and its numbers, which `from_wire` looks up in the table of the rules below; nothing
+received is executed.
 
 To add an algorithm, write a file with a subclass under `@rule`. An elementwise one writes `step`, which gets
 blocks that fit in the cache, so that a parameter of any size is read from memory once.
