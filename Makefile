@@ -1,0 +1,57 @@
+# Everything runs in an environment of the checkout's own, .venv, made on first use: a machine needs python3 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# One BLAS thread a process: the cores belong to the processes.
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit format check-wheel clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## train a small convolutional network on handwritten digits: 2 workers, 1 server, this machine
+	$(BIN)/psdist demo
+
+test: lint types unit ## format, lint, types and all fast tests
+
+lint: $(VENV)/.test ## ruff: format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test ## mypy --strict
+	$(BIN)/mypy
+
+unit: $(VENV)/.test ## pytest on two processes
+	$(BIN)/python -m pytest -q -n 2
+
+format: $(VENV)/.test ## rewrite the sources as ruff would have them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the demo for one epoch from there
+	.ci/check-wheel $(BIN)/python
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ── the environment ──────────────────────────────────────────────────────────────────────────────────────────
+# A stamp says that an extra is installed; editing pyproject.toml makes it stale.
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "psdist needs Python 3.11 or newer, and there is no '$(PYTHON)' here. Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "psdist needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "'$(PYTHON)' cannot make an environment (python3 -m venv); on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.test $(VENV)/.demo: $(VENV)/.%: $(VENV)/.made pyproject.toml
+	@echo "installing psdist[$*] into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@

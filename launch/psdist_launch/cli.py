@@ -1,0 +1,268 @@
+"""The `psdist` command: reads the command line, and turns errors into one line and an exit code.
+
+Exit codes: of `run`, see `psdist run --help`; 2 for a command line or a setting that is wrong; 1 for other
+errors of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import psdist
+from psdist.errors import ConfigError, PSError
+from psdist.settings import Settings
+
+from .cluster import Cluster, is_loopback, resolve_command
+from .local import Job, JobFolder, check_port, free_port, new_name, running_jobs
+from .logs import Screen
+
+__all__ = ["main"]
+
+_RUN_HELP = """\
+Starts a scheduler, servers, and workers that each run the command after `--`. Everything a process prints
+carries its name.
+
+Exit code: 0 when every worker exited 0; else that of the first process that failed (128 + n if signal n
+killed it), which the last line names; 128 + n when signal n stopped the launcher.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the process's by default), and return the exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    ours, command = _split(args)
+    options = _parser().parse_args(ours)
+    options.command = command
+    action: Callable[[argparse.Namespace], int] = options.action
+    try:
+        return action(options)
+    except ConfigError as e:
+        return _complain(options.name, e, 2)
+    except PSError as e:
+        return _complain(options.name, e, 1)
+    except BrokenPipeError:  # whoever read our output has gone, and the job is ended
+        sys.stdout = sys.stderr  # or Python would try to flush it once more
+        return 128 + 13
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def _complain(name: str, error: Exception, code: int) -> int:
+    print(f"psdist {name}: {error}", file=sys.stderr)
+    return code
+
+
+def _split(args: list[str]) -> tuple[list[str], list[str] | None]:
+    """What stands before the first `--`, and what after it; None without one."""
+    if "--" not in args:
+        return args, None
+    at = args.index("--")
+    return args[:at], args[at + 1 :]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of two."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="psdist", description=psdist.__doc__)
+    parser.add_argument("--version", action="version", version=f"psdist {psdist.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="start a job on this machine",
+        usage="psdist run [-n WORKERS] [-s SERVERS] [options] -- COMMAND ...",
+        description=_RUN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_sizes(run)
+    run.add_argument("--job", metavar="NAME", default="", help="the job's id (default: a new one)")
+    run.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s); CURVE keys are made unless it is loopback",
+    )
+    run.add_argument("--port", type=int, default=None, help="the scheduler's port (default: a free one)")
+    run.add_argument("--insecure", action="store_true", help="no keys although others can reach --host")
+    run.add_argument(
+        "--grace",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="after a failure, time for the others to end by themselves (default: %(default)s)",
+    )
+    run.set_defaults(action=_run, name="run")
+
+    demo = commands.add_parser(
+        "demo",
+        help="train a small network on handwritten digits, here",
+        usage="psdist demo [-n WORKERS] [-s SERVERS] [-- OPTIONS OF THE TRAINING SCRIPT]",
+        description="Trains a LeNet-style network on scikit-learn's handwritten digits, on this machine.",
+    )
+    _add_sizes(demo)
+    demo.set_defaults(
+        action=_demo, name="demo", job="", host="127.0.0.1", port=None, insecure=False, grace=5.0
+    )
+
+    status = commands.add_parser("status", help="show a running job")
+    status.add_argument(
+        "--host", default="", help="the scheduler's host (default: of the job that this machine runs)"
+    )
+    status.add_argument("--port", type=int, default=0, help="the scheduler's port")
+    status.add_argument("--job", metavar="NAME", default="", help="the job's id, when several run here")
+    status.add_argument("--key-file", default="", help="the job's CURVE keys")
+    status.set_defaults(action=_status, name="status")
+
+    keygen = commands.add_parser("keygen", help="make a job's CURVE keys")
+    keygen.add_argument("file", type=Path, help="the file to write, readable by you only; must not exist")
+    keygen.set_defaults(action=_keygen, name="keygen")
+
+    version = commands.add_parser("version", help="show the versions of psdist and of what it stands on")
+    version.set_defaults(action=_version, name="version")
+    return parser
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n", "--workers", type=int, default=2, metavar="N", help="number of workers (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-s", "--servers", type=int, default=1, metavar="N", help="number of servers (default: %(default)s)"
+    )
+
+
+def _refuse_command(options: argparse.Namespace) -> None:
+    if options.command:
+        raise ConfigError(f"takes no command after --, got {' '.join(options.command)!r}")
+
+
+# ── the commands ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.command:
+        raise ConfigError("no command; it comes after --: psdist run -n 2 -s 1 -- python train.py")
+    return _launch(options, resolve_command(options.command))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    script = _demo_script()
+    return _launch(
+        options, (sys.executable, str(script), "--kv-store", "dist_sync", *(options.command or ()))
+    )
+
+
+def _demo_script() -> Path:
+    """The training script: shipped in a wheel, or the example that it is shipped from."""
+    here = Path(__file__).resolve()
+    places = (here.parent / "_demo" / "train_digits.py", here.parents[2] / "examples" / "train_digits.py")
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigError(f"the demo's script is missing: looked for {' and '.join(map(str, places))}")
+
+
+def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
+    from .contact import SchedulerContact  # loads ZeroMQ; --help need not wait for it
+    from .keys import write_keys
+    from .supervise import Supervisor
+
+    if options.grace <= 0:
+        raise ConfigError(f"--grace {options.grace:g}: wanted seconds above 0")
+    host, name = options.host, options.job or new_name()
+    if options.port is not None and 0 < options.port < 65536:
+        check_port(host, options.port)
+    cluster_port = free_port(host) if options.port is None else options.port
+    with JobFolder(name) as folder:
+        key_file = ""
+        if not is_loopback(host) and not options.insecure:
+            key_file = os.environ.get("PSDIST_KEY_FILE", "") or str(write_keys(folder.path / "keys"))
+        cluster = Cluster(
+            command=command,
+            num_workers=options.workers,
+            num_servers=options.servers,
+            host=host,
+            port=cluster_port,
+            job=name,
+            mark=folder.path.name,
+            key_file=key_file,
+            insecure=options.insecure,
+        )
+        screen = Screen.on(sys.stdout.buffer, sys.stderr.buffer)
+        with (
+            Supervisor(
+                cluster, screen, base=os.environ, folder=str(folder.path), grace_s=options.grace
+            ) as supervisor,
+            SchedulerContact(host, cluster.port, name, key_file) as contact,
+        ):
+            folder.announce(Job(name=name, host=host, port=cluster.port, pid=os.getpid(), key_file=key_file))
+            verdict = supervisor.run(contact)
+    if verdict.text:
+        screen.say(verdict.text)
+    return verdict.exit_code
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .contact import ask_status
+
+    _refuse_command(options)
+    job = _find_job(options)
+    print(ask_status(job.host, job.port, job.name, job.key_file))
+    return 0
+
+
+def _find_job(options: argparse.Namespace) -> Job:
+    """The job that the options, the environment, or this machine's running jobs name."""
+    settings = Settings.read()
+    host, port = options.host or settings.root_uri, options.port or settings.root_port
+    if host and port:
+        key_file = options.key_file or settings.key_file
+        return Job(name=options.job or settings.job, host=host, port=port, pid=0, key_file=key_file)
+    if host or port:
+        raise ConfigError("--host and --port belong together")
+    jobs = [job for job in running_jobs() if options.job in ("", job.name)]
+    if not jobs:
+        which = f"no job {options.job!r} of yours runs" if options.job else "no job of yours runs"
+        raise ConfigError(f"{which} on this machine; for one elsewhere give --host, --port and --job")
+    if len(jobs) > 1:
+        raise ConfigError(
+            f"{len(jobs)} jobs run here; choose one: --job {' or --job '.join(job.name for job in jobs)}"
+        )
+    return jobs[0]
+
+
+def _keygen(options: argparse.Namespace) -> int:
+    from .keys import write_keys
+
+    _refuse_command(options)
+    path = write_keys(options.file)
+    print(
+        f"wrote {path}, readable by you only; give every process of the job PSDIST_KEY_FILE={path.resolve()}"
+    )
+    return 0
+
+
+def _version(options: argparse.Namespace) -> int:
+    import msgpack  # type: ignore[import-untyped]
+    import numpy
+    import zmq
+
+    _refuse_command(options)
+    print(
+        f"psdist {psdist.__version__} (Python {platform.python_version()}, NumPy {numpy.__version__}, "
+        f"pyzmq {zmq.__version__}, libzmq {zmq.zmq_version()}, msgpack {'.'.join(map(str, msgpack.version))})"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
