@@ -1,0 +1,219 @@
+"""Arrays that people hold: `NDArray`, the functions that make them, and every operator as a function.
+
+An operator's function is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..context import Context
+from ..errors import PSError
+from . import params as _params
+from .array import NDArray, array, empty, from_numpy, full, ones, waitall, zeros
+from .invoke import function_of, invoke
+
+__all__ = [
+    "NDArray", "arange", "array", "concatenate", "empty", "eye", "from_dlpack", "from_numpy", "full", "imdecode", "invoke",
+    "linspace", "load", "load_frombuffer", "moveaxis", "ones", "onehot_encode", "save", "waitall", "zeros",
+]
+
+
+def _lookup(name: str, prefix: str = "") -> Any:
+    op = ops.find(prefix + name)
+    if op is None:
+        near = difflib.get_close_matches(prefix + name, ops.all_names(), 1)
+        hint = f"; did you mean '{near[0].removeprefix(prefix)}'?" if near else ""
+        raise AttributeError(f"mx.nd has no operator '{name}'{hint}")
+    return function_of(op, name)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    found = _lookup(name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(n for n in ops.all_names() if not n.startswith("_"))})
+
+
+class Namespace(types.ModuleType):
+    """Operators whose names begin alike, without that beginning: `linalg.gemm` is `linalg_gemm`."""
+
+    def __init__(self, name: str, *prefixes: str) -> None:
+        super().__init__(name)
+        self._prefixes = prefixes
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        for prefix in self._prefixes:
+            if ops.find(prefix + name) is not None:
+                found = _lookup(name, prefix)
+                setattr(self, name, found)
+                return found
+        return _lookup(name, self._prefixes[0])
+
+
+op = Namespace("psdist.ndarray.op", "")
+_internal = Namespace("psdist.ndarray._internal", "")
+linalg = Namespace("psdist.ndarray.linalg", "linalg_", "_linalg_")
+contrib = Namespace("psdist.ndarray.contrib", "_contrib_")
+
+
+def arange(
+    start: float, stop: float | None = None, step: float = 1.0, repeat: int = 1, infer_range: bool = False,
+    ctx: Context | None = None, dtype: Any = None,
+) -> NDArray:
+    """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat` times."""
+    made = ops.create._arange_values(start, stop, step, repeat, np.dtype(dtype or np.float32).name)
+    return array(made, ctx, made.dtype)
+
+
+def linspace(
+    start: float, stop: float, num: int, endpoint: bool = True, ctx: Context | None = None, dtype: Any = None
+) -> NDArray:
+    """`num` numbers at equal distances from `start` to `stop`."""
+    return array(np.linspace(start, stop, num, endpoint), ctx, dtype)
+
+
+def eye(N: int, M: int = 0, k: int = 0, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
+    """Ones on the `k`-th diagonal of N × M (N × N by default), zeros elsewhere."""
+    return array(np.eye(N, M or N, k), ctx, dtype)
+
+
+def moveaxis(tensor: NDArray, source: Any, destination: Any) -> NDArray:
+    """The array with the axes `source` moved to `destination`."""
+    order = np.moveaxis(np.empty((1,) * tensor.ndim), source, destination)
+    del order
+    axes = [i for i in range(tensor.ndim) if i not in np.atleast_1d(source) % tensor.ndim]
+    for to, at in sorted(zip(np.atleast_1d(destination) % tensor.ndim, np.atleast_1d(source) % tensor.ndim, strict=True)):
+        axes.insert(int(to), int(at))
+    return __getattr__("transpose")(tensor, axes=tuple(axes))  # type: ignore[no-any-return]
+
+
+def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = True) -> NDArray:
+    """The arrays one after another along `axis`."""
+    if len(arrays) == 1 and not always_copy:
+        return arrays[0]
+    return invoke(ops.get("Concat"), arrays, {"dim": axis, "num_args": len(arrays)})  # type: ignore[no-any-return]
+
+
+def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:
+    """Write into row i of `out` a one at `indices[i]` and zeros elsewhere."""
+    out._data[...] = 0
+    out._data[np.arange(len(indices)), indices._data.astype(np.int64)] = 1
+    return out
+
+
+def from_dlpack(ext_array: Any) -> NDArray:
+    """An NDArray that shares the memory of another library's array."""
+    return NDArray(np.from_dlpack(ext_array))
+
+
+def save(fname: str | os.PathLike[str], data: Any) -> None:
+    """Save an NDArray, a list, or a dict of names to NDArrays, in MXNet's .params format."""
+    from . import storage
+
+    storage.save(fname, data)
+
+
+def load(fname: str | os.PathLike[str]) -> Any:
+    """What `save` saved (or MXNet did): a dict if the arrays have names, else a list."""
+    from . import storage
+
+    return storage.load(fname)
+
+
+def load_frombuffer(buf: bytes) -> Any:
+    """What `load` would give for a file with these bytes."""
+    from . import storage
+
+    return storage.load_bytes(buf)
+
+
+def imdecode(*args: Any, **kwargs: Any) -> Any:
+    """An image's bytes as an array; see `mx.image.imdecode`."""
+    raise PSError("use mx.image.imdecode(bytes)")
+
+
+_BINARY_FUNCTIONS = {
+    "add": "__add__", "subtract": "__sub__", "multiply": "__mul__", "divide": "__truediv__", "true_divide": "__truediv__",
+    "modulo": "__mod__", "power": "__pow__", "equal": "__eq__", "not_equal": "__ne__", "greater": "__gt__",
+    "greater_equal": "__ge__", "lesser": "__lt__", "lesser_equal": "__le__",
+}
+
+
+def _binary_function(name: str, method: str) -> Any:
+    mirrored = {"__gt__": "__lt__", "__ge__": "__le__", "__lt__": "__gt__", "__le__": "__ge__"}
+
+    def call(lhs: Any, rhs: Any) -> Any:
+        if isinstance(lhs, NDArray):
+            return getattr(lhs, method)(rhs)
+        if isinstance(rhs, NDArray):
+            reverse = mirrored.get(method) or (method if method in ("__eq__", "__ne__") else "__r" + method[2:])
+            return getattr(rhs, reverse)(lhs)
+        return getattr(np, "true_divide" if "divide" in name else name.replace("lesser", "less").replace("modulo", "mod"))(
+            lhs, rhs
+        )
+
+    call.__name__ = name
+    call.__doc__ = f"Elementwise {name}, where either side may be a number and sizes of 1 are repeated as needed."
+    return call
+
+
+for _name, _method in _BINARY_FUNCTIONS.items():
+    globals()[_name] = _binary_function(_name, _method)
+
+
+def _extreme(name: str) -> Any:
+    def call(lhs: Any, rhs: Any) -> Any:
+        if isinstance(lhs, NDArray) and isinstance(rhs, NDArray):
+            return _lookup(f"broadcast_{name}")(lhs, rhs)
+        array_, number = (lhs, rhs) if isinstance(lhs, NDArray) else (rhs, lhs)
+        return _lookup(f"_{name}_scalar")(array_, scalar=number)
+
+    call.__name__ = name
+    call.__doc__ = f"Elementwise {name} of two arrays, or of an array and a number."
+    return call
+
+
+for _name in ("maximum", "minimum", "hypot", "logical_and", "logical_or", "logical_xor"):
+    globals()[_name] = _extreme(_name)
+
+_METHODS = """abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like
+cbrt ceil clip cos cosh degrees depth_to_space diag exp expand_dims expm1 fix flatten flip floor log log10 log1p log2
+log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat reshape_like
+rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin sort
+space_to_depth split split_v2 sqrt square squeeze sum swapaxes take tan tanh tile topk transpose trunc zeros_like""".split()
+
+
+def _method(name: str) -> Any:
+    def call(self: NDArray, *args: Any, **kwargs: Any) -> Any:
+        if name == "transpose" and args:
+            args = (args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args,)
+        return globals_get(name)(self, *args, **kwargs)
+
+    call.__name__ = name
+    call.__doc__ = f"See the operator `{name}`."
+    return call
+
+
+def globals_get(name: str) -> Any:
+    """A function of this module, made if need be."""
+    return globals().get(name) or __getattr__(name)
+
+
+for _name in _METHODS:
+    if not hasattr(NDArray, _name):
+        setattr(NDArray, _name, _method(_name))

@@ -1,0 +1,477 @@
+"""NDArray: a thin wrapper around a NumPy array that knows its device and how it was computed.
+
+Operators run at once. The arithmetic operators below are the hot path of imperative code: each is one NumPy call and as little
+else as possible; everything else goes through `invoke`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import ops
+from ..autograd import Leaf, Node, Source, backward, state
+from ..context import Context, cpu, current_context
+from ..errors import ConfigError, GraphError, PSError, ShapeError
+from ..ops.registry import Op
+from . import indexing
+
+__all__ = ["NDArray", "array", "empty", "from_numpy", "full", "ones", "waitall", "zeros"]
+
+_CPU0 = cpu(0)
+_NUMBERS = (int, float, np.generic, bool)
+
+
+class NDArray:
+    """An array on a device. Make one with `array`, `zeros`, `ones`, …
+
+    `reshape` and a contiguous slice share memory with the array that they come from.
+    """
+
+    __slots__ = ("__weakref__", "_ctx", "_data", "_source")
+    __array_priority__ = 1000.0         # NumPy leaves arithmetic with us to us
+
+    _data: np.ndarray[Any, Any]
+    _ctx: Context
+    _source: Source
+
+    def __init__(self, data: Any, ctx: Context = _CPU0) -> None:
+        self._data = data
+        self._ctx = ctx
+        self._source = None
+
+    def _like(self, data: Any) -> NDArray:
+        """`data` as an array on the same device."""
+        return NDArray(data, self._ctx)
+
+    # -- what it is ------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of its axes."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The type of its elements, as a NumPy scalar type."""
+        return self._data.dtype.type
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return self._data.size
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return self._data.ndim
+
+    @property
+    def context(self) -> Context:
+        """The device it lives on."""
+        return self._ctx
+
+    ctx = context
+
+    @property
+    def stype(self) -> str:
+        """How it is stored: `default`, `row_sparse` or `csr`."""
+        return "default"
+
+    @property
+    def T(self) -> NDArray:
+        """Its transpose."""
+        return _call("transpose", self)
+
+    @property
+    def handle(self) -> int:
+        """A number that tells arrays apart."""
+        return id(self)
+
+    @property
+    def writable(self) -> bool:
+        """Whether its elements may be assigned."""
+        return self._data.flags.writeable
+
+    def __len__(self) -> int:
+        return self._data.shape[0]
+
+    def __bool__(self) -> bool:
+        if self._data.size == 0:
+            return False
+        if self._data.size > 1:
+            raise ValueError("The truth value of an NDArray with several elements is ambiguous; use .asnumpy().any() or .all()")
+        return bool(self._data.reshape(-1)[0])
+
+    def __float__(self) -> float:
+        return float(self.asscalar())
+
+    def __int__(self) -> int:
+        return int(self.asscalar())
+
+    def __index__(self) -> int:
+        value = self.asscalar()
+        if self._data.dtype.kind not in "iu":
+            raise TypeError(f"only an integer NDArray of one element can be an index; this is {self._data.dtype}")
+        return int(value)
+
+    def __iter__(self) -> Iterator[NDArray]:
+        for i in range(len(self)):
+            yield self[i]
+
+    def __repr__(self) -> str:
+        sizes = "x".join(map(str, self.shape))
+        return f"\n{self._data!s}\n<{type(self).__name__} {sizes} @{self._ctx}>"
+
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self._data, self._ctx)
+
+    def __copy__(self) -> NDArray:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> NDArray:
+        return self.copy()
+
+    # -- out of it -------------------------------------------------------------------------------------------
+
+    def asnumpy(self) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array."""
+        return self._data.copy()
+
+    def asscalar(self) -> Any:
+        """Its only element. Raises ValueError if it has several."""
+        if self._data.size != 1:
+            raise ValueError(f"asscalar: wanted one element, this array has {self._data.size} (shape {self.shape})")
+        return self._data.reshape(-1)[0]
+
+    item = asscalar
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self._data, dtype=dtype, copy=True if copy is None else copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self._data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        return self._data.__dlpack_device__()
+
+    def tolist(self) -> Any:
+        """Its elements as nested lists."""
+        return self._data.tolist()
+
+    def copy(self) -> NDArray:
+        """A copy on the same device."""
+        return _call("_copy", self)
+
+    def copyto(self, other: NDArray | Context) -> NDArray:
+        """Copy into `other`, an array of this shape, or onto the device `other`. Returns the copy."""
+        if isinstance(other, Context):
+            return NDArray(self._data.copy(), _usable(other))
+        if not isinstance(other, NDArray):
+            raise TypeError(f"copyto: wanted an NDArray or a Context, given {type(other).__name__}")
+        if other.shape != self.shape:
+            raise ShapeError(f"copyto: an array of shape {self.shape} does not fit one of shape {other.shape}")
+        if other is not self:
+            other._data[...] = self._data
+        return other
+
+    def as_in_context(self, context: Context) -> NDArray:
+        """Itself if it lives on that device, else a copy there."""
+        return self if context == self._ctx else self.copyto(context)
+
+    as_in_ctx = as_in_context
+
+    def astype(self, dtype: Any, copy: bool = True) -> NDArray:
+        """A copy with elements of another type; itself if the type is the same and `copy` is False."""
+        if not copy and np.dtype(dtype) == self._data.dtype:
+            return self
+        return _call("Cast", self, dtype=dtype)
+
+    def detach(self) -> NDArray:
+        """The same memory without its history, so that no gradient passes."""
+        return NDArray(self._data, self._ctx)
+
+    def wait_to_read(self) -> None:
+        """Return when its value is there; here it always is."""
+
+    wait_to_write = wait_to_read
+
+    def tostype(self, stype: str) -> Any:
+        """The array in another storage: `default`, `row_sparse` or `csr`."""
+        return _call_sparse("cast_storage", self, stype)
+
+    def as_nd_ndarray(self) -> NDArray:
+        """Itself."""
+        return self
+
+    # -- gradients -------------------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> NDArray | None:
+        """Where `backward` puts the gradient, after `attach_grad`."""
+        source = self._source
+        return source[0].grad if source is not None and isinstance(source[0], Leaf) else None
+
+    def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
+        """Ask for this array's gradient: `backward` will put it into `.grad` (`write`) or add it there (`add`)."""
+        if grad_req not in ("write", "add", "null"):
+            raise GraphError(f"attach_grad: grad_req is {grad_req!r}; wanted 'write', 'add' or 'null'")
+        self._source = (Leaf(NDArray(np.zeros_like(self._data), self._ctx), grad_req), 0)
+
+    def backward(
+        self, out_grad: NDArray | None = None, retain_graph: bool = False, train_mode: bool = True
+    ) -> None:
+        """Compute the gradients of this array with regard to the variables that it depends on."""
+        backward([self], [out_grad], retain_graph, train_mode)
+
+    def zero_grad(self) -> None:
+        """Set `.grad` to zero."""
+        if self.grad is not None:
+            self.grad._data[...] = 0
+
+    # -- shape -----------------------------------------------------------------------------------------------
+
+    def reshape(self, *shape: Any, **kwargs: Any) -> NDArray:
+        """The same memory in another shape; `shape` may hold the codes of the operator `reshape`."""
+        if len(shape) == 1 and isinstance(shape[0], tuple | list):
+            shape = tuple(shape[0])
+        if not shape:
+            shape = tuple(kwargs.pop("shape", ()))
+        reverse = bool(kwargs.pop("reverse", False))
+        if kwargs:
+            raise TypeError(f"reshape: no argument {next(iter(kwargs))!r}; it takes shape and reverse")
+        return _call("reshape", self, shape=shape, reverse=reverse)
+
+    def broadcast_to(self, shape: tuple[int, ...]) -> NDArray:
+        """The array with its sizes of 1 repeated up to `shape`."""
+        if len(shape) > self.ndim:
+            return _call("broadcast_to", self.reshape((1,) * (len(shape) - self.ndim) + self.shape), shape=shape)
+        return _call("broadcast_to", self, shape=shape)
+
+    # -- indexing --------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> NDArray:
+        return indexing.get(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _forbid_in_graph(self, "assigning to its elements")
+        indexing.put(self, key, value)
+
+    def slice_assign(self, rhs: NDArray, begin: Any, end: Any, step: Any) -> None:
+        """Set the slice from `begin` to before `end` to `rhs`."""
+        self[tuple(slice(*p) for p in zip(begin, end, step or (None,) * len(begin), strict=True))] = rhs
+
+    # -- arithmetic: attached below --------------------------------------------------------------------------
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> NDArray: ...
+        def __radd__(self, other: Any) -> NDArray: ...
+        def __sub__(self, other: Any) -> NDArray: ...
+        def __rsub__(self, other: Any) -> NDArray: ...
+        def __mul__(self, other: Any) -> NDArray: ...
+        def __rmul__(self, other: Any) -> NDArray: ...
+        def __truediv__(self, other: Any) -> NDArray: ...
+        def __rtruediv__(self, other: Any) -> NDArray: ...
+        def __pow__(self, other: Any) -> NDArray: ...
+        def __lt__(self, other: Any) -> NDArray: ...
+        def __gt__(self, other: Any) -> NDArray: ...
+
+    def __neg__(self) -> NDArray:
+        return _call("negative", self)
+
+    def __abs__(self) -> NDArray:
+        return _call("abs", self)
+
+
+def _rebuild(data: np.ndarray[Any, Any], ctx: Context) -> NDArray:
+    return NDArray(data, ctx)
+
+
+def _call(name: str, *arrays: NDArray, **params: Any) -> NDArray:
+    from .invoke import invoke
+
+    op = ops.get(name)
+    return invoke(op, arrays, op.parse(params))  # type: ignore[no-any-return]
+
+
+def _call_sparse(name: str, *args: Any) -> Any:
+    from . import sparse
+
+    return getattr(sparse, name)(*args)
+
+
+def _forbid_in_graph(x: NDArray, what: str) -> None:
+    if state.recording and x._source is not None:
+        raise GraphError(
+            f"{what} is not possible while recording: it would change the history of an array that a gradient needs; "
+            "write y = x + … instead, or do it outside of autograd.record()"
+        )
+
+
+def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The methods for self ∘ other and other ∘ self."""
+    kernel = wide.ufunc or wide.kernel
+    scalar_kernel = wide.ufunc if wide.ufunc is not None else None
+    nothing: dict[str, Any] = {}
+
+    def forward(self: NDArray, other: Any) -> Any:
+        if isinstance(other, NDArray):
+            x, y = self._data, other._data
+            if x.dtype is not y.dtype and x.dtype != y.dtype:
+                raise ShapeError(
+                    f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
+                )
+            try:
+                z = kernel(x, y)
+            except ValueError as e:
+                raise ShapeError(f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together") from e
+            out = NDArray(z, self._ctx)
+            if state.recording and (self._source is not None or other._source is not None):
+                out._source = (Node(wide, nothing, (x, y), (z,), (self._source, other._source), 1), 0)
+            return out
+        if isinstance(other, _NUMBERS):
+            return _scalar(self, other, scalar, scalar_kernel)
+        return _unsupported(other)
+
+    def backward(self: NDArray, other: Any) -> Any:
+        if isinstance(other, _NUMBERS):
+            if reverse is None:
+                return forward(self, other)
+            return _scalar(self, other, reverse, None)
+        return _unsupported(other)
+
+    return forward, backward
+
+
+def _scalar(x: NDArray, number: Any, op: Op, ufunc: Any) -> NDArray:
+    data = x._data
+    number = float(number)
+    if ufunc is not None and data.dtype.kind == "f":
+        z = ufunc(data, number)
+    else:
+        z = op.kernel(data, scalar=number)
+    out = NDArray(z, x._ctx)
+    if state.recording and x._source is not None:
+        out._source = (Node(op, {"scalar": number}, (data,), (z,), (x._source,), 1), 0)
+    return out
+
+
+def _unsupported(other: Any) -> Any:
+    raise TypeError(
+        f"an NDArray with a {type(other).__name__}: wanted an NDArray or a number; convert with mx.nd.array(...)"
+    )
+
+
+def _in_place(method: Callable[[NDArray, Any], NDArray]) -> Callable[[NDArray, Any], NDArray]:
+    def forward(self: NDArray, other: Any) -> NDArray:
+        _forbid_in_graph(self, "an in-place operation")
+        result = method(self, other)
+        if result.shape != self.shape:
+            raise ShapeError(f"in place: the result has shape {result.shape}, the array {self.shape}")
+        self._data[...] = result._data
+        return self
+
+    return forward
+
+
+def _attach() -> None:
+    """Give NDArray its operators, from the table's rows."""
+    arithmetic = [
+        ("add", "add", "plus"), ("sub", "sub", "minus"), ("mul", "mul", "mul"), ("truediv", "div", "div"),
+        ("mod", "mod", "mod"), ("pow", "power", "power"),
+    ]
+    comparison = [
+        ("eq", "equal"), ("ne", "not_equal"), ("gt", "greater"), ("ge", "greater_equal"), ("lt", "lesser"),
+        ("le", "lesser_equal"),
+    ]
+    for method, wide, scalar in arithmetic:
+        forward, backward_ = _binary(
+            ops.get(f"broadcast_{wide}"), ops.get(f"_{scalar}_scalar"), ops.find(f"_r{scalar}_scalar")
+        )
+        setattr(NDArray, f"__{method}__", forward)
+        setattr(NDArray, f"__r{method}__", backward_)
+        if method != "pow":
+            setattr(NDArray, f"__i{method}__", _in_place(forward))
+    for method, name in comparison:
+        forward, _ = _binary(ops.get(f"broadcast_{name}"), ops.get(f"_{name}_scalar"))
+        setattr(NDArray, f"__{method}__", forward)
+
+
+_attach()
+
+
+# -- making arrays -------------------------------------------------------------------------------------------
+
+
+def _usable(ctx: Context | None) -> Context:
+    """The context, or the current one. Raises ConfigError for a device that is not there."""
+    ctx = ctx or current_context()
+    if ctx.device_type == "gpu":
+        raise ConfigError(f"{ctx}: this machine has no GPU that psdist can use; use mx.cpu()")
+    return ctx
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    return (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
+
+
+def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+    """A copy of `source_array` (numbers, lists, anything NumPy reads, an NDArray) as an NDArray.
+
+    The dtype is float32 unless it is given or `source_array` is an NDArray.
+    """
+    if isinstance(source_array, NDArray):
+        return NDArray(np.array(source_array._data, dtype=dtype), _usable(ctx or source_array._ctx))
+    try:
+        data = np.array(source_array, dtype=np.float32 if dtype is None else dtype)
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"array: cannot make an array of {type(source_array).__name__}: {e}") from e
+    return NDArray(data, _usable(ctx))
+
+
+def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray:
+    """An NDArray that shares the memory of `ndarray`, or with `zero_copy` False a copy of it."""
+    return NDArray(ndarray if zero_copy else ndarray.copy(), _CPU0)
+
+
+def empty(shape: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+    """An array whose elements are not set."""
+    return NDArray(np.empty(_shape(shape), dtype or np.float32), _usable(ctx))
+
+
+def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
+    """An array of zeros."""
+    return _sparse_or(NDArray(np.zeros(_shape(shape), dtype or np.float32), _usable(ctx)), kwargs)
+
+
+def ones(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
+    """An array of ones."""
+    return _sparse_or(NDArray(np.ones(_shape(shape), dtype or np.float32), _usable(ctx)), kwargs)
+
+
+def full(shape: Any, val: float, ctx: Context | None = None, dtype: Any = None, out: NDArray | None = None) -> NDArray:
+    """An array whose elements are all `val`."""
+    made = NDArray(np.full(_shape(shape), val, dtype or np.float32), _usable(ctx))
+    return made.copyto(out) if out is not None else made
+
+
+def _sparse_or(made: NDArray, kwargs: dict[str, Any]) -> NDArray:
+    stype = kwargs.pop("stype", None)
+    out = kwargs.pop("out", None)
+    kwargs.pop("name", None)
+    if kwargs:
+        raise PSError(f"zeros/ones: no argument {next(iter(kwargs))!r}")
+    if stype not in (None, "default"):
+        made = made.tostype(stype)
+    return made.copyto(out) if out is not None else made
+
+
+def waitall() -> None:
+    """Return when every result is there; here it always is."""

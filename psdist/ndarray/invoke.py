@@ -1,0 +1,175 @@
+"""Calling an operator on NDArrays: checking, running, recording. Every operator function of `nd` goes through here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node, state
+from ..errors import GraphError, PSError, ShapeError
+from ..ops.registry import Op
+from ..random import generator
+from .array import NDArray
+
+__all__ = ["function_of", "invoke", "split_arguments"]
+
+_checked: dict[Any, None] = {}     # calls whose shapes and dtypes fit; emptied when it grows
+_MAX_CHECKED = 10_000
+
+
+def _check(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> None:
+    """Raise ShapeError unless shapes and dtypes fit the operator."""
+    expected = len(op.active(params, len(arrays) if op.variadic else None))
+    if len(arrays) != expected:
+        raise ShapeError(
+            f"{op.name}: {len(arrays)} arrays given; wanted {expected}: {', '.join(op.active(params, expected))}"
+        )
+    shapes = [a._data.shape for a in arrays]
+    op.infer_shape(shapes, params)
+    op.infer_type([a._data.dtype.name for a in arrays], params)
+
+
+def invoke(
+    op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out: NDArray | Sequence[NDArray] | None = None
+) -> Any:
+    """Run `op`; a list of NDArrays if it has several visible outputs, else one. `out` is written and returned instead.
+
+    Raises ShapeError naming operator, argument, what was given and what was wanted.
+    """
+    xs = [a._data for a in arrays]
+    try:
+        key = (op, tuple(x.shape for x in xs), tuple(x.dtype for x in xs), tuple(params.values()))
+        if key not in _checked:
+            _check(op, arrays, params)
+            if len(_checked) > _MAX_CHECKED:
+                _checked.clear()
+            _checked[key] = None
+    except TypeError:              # an unhashable parameter: check every time
+        _check(op, arrays, params)
+    ctx = arrays[0]._ctx if arrays else _context_of(params)
+    extra: dict[str, Any] = {}
+    if "is_train" in op.asks:
+        extra["is_train"] = state.training
+    if "rng" in op.asks:
+        extra["rng"] = generator(ctx)
+    with np.errstate(all="ignore"):     # infinities and NaNs are results here, not warnings
+        try:
+            result = op.kernel(*xs, **params, **extra)
+        except PSError:
+            raise
+        except (ValueError, TypeError, IndexError, ArithmeticError) as e:
+            given = ", ".join(f"{x.dtype}{x.shape}" for x in xs)
+            raise ShapeError(f"{op.name}({given}) with {dict(params)}: {e}") from e
+    results = result if isinstance(result, tuple) else (result,)
+    visible = op.num_visible(params)
+    outputs = [NDArray(y, ctx) for y in results[:visible]]
+    if state.recording and op.gradient_kernel is not None and any(a._source is not None for a in arrays):
+        node = Node(op, params, xs, results, [a._source for a in arrays], visible)
+        for i, y in enumerate(outputs):
+            y._source = (node, i)
+    if out is not None:
+        return _write(op, outputs, out)
+    return outputs[0] if visible == 1 else outputs
+
+
+def _context_of(params: Mapping[str, Any]) -> Any:
+    """The context that a creating operator was asked for as text, or the current one."""
+    from ..context import Context, current_context
+
+    text = params.get("ctx")
+    if not text:
+        return current_context()
+    kind, _, number = text.partition("(")
+    return Context(kind, int(number.rstrip(")") or 0))
+
+
+def _write(op: Op, outputs: Sequence[NDArray], out: NDArray | Sequence[NDArray]) -> Any:
+    targets = [out] if isinstance(out, NDArray) else list(out)
+    for target, y in zip(targets, outputs, strict=False):
+        if target._data.shape != y._data.shape:
+            raise ShapeError(f"{op.name}: out has shape {target._data.shape}, the result {y._data.shape}")
+        if state.recording and target._source is not None:
+            raise GraphError(f"{op.name}: out is part of the recorded graph; writing into it would change its history")
+        target._data[...] = y._data
+        target._source = y._source
+    return out
+
+
+def split_arguments(
+    op: Op, args: Sequence[Any], kwargs: dict[str, Any], kind: type
+) -> tuple[dict[str, Any] | list[Any], dict[str, Any]]:
+    """The arrays (by name; a list for a variadic operator) and the parameters of a call.
+
+    Arrays come first by position, then parameters in their order; both also by name. `kind` is what an array is here.
+    """
+    params = {k: v for k, v in kwargs.items() if k not in op.inputs}
+    if op.variadic:
+        flat = list(args[0]) if len(args) == 1 and isinstance(args[0], list | tuple) else list(args)
+        arrays = [a for a in flat if isinstance(a, kind)]
+        for name, value in zip(op.params, flat[len(arrays) :], strict=False):
+            params[name] = value
+        return arrays, params
+    named: dict[str, Any] = {k: v for k, v in kwargs.items() if k in op.inputs and v is not None}
+    order = iter(op.params)
+    slots = list(op.inputs)
+    for value in args:
+        if slots and (value is None or isinstance(value, kind)):
+            name = slots.pop(0)
+            if value is not None:
+                if name in named:
+                    raise GraphError(f"{op.name}: the array '{name}' is given twice")
+                named[name] = value
+            continue
+        if any(name not in op.optional and name not in named for name in slots):
+            raise GraphError(
+                f"{op.name}: '{slots[0]}' is {value!r}; wanted {'an' if kind.__name__[0] in 'AN' else 'a'} {kind.__name__}"
+            )
+        slots = []
+        name = next(order, "")
+        if not name:
+            raise GraphError(f"{op.name}: too many arguments; it takes {', '.join((*op.inputs, *op.params))}")
+        if name in params:
+            raise GraphError(f"{op.name}: the parameter '{name}' is given twice")
+        params[name] = value
+    return named, params
+
+
+def function_of(op: Op, known_as: str) -> Callable[..., Any]:
+    """The function that `nd` shows for an operator."""
+
+    def call(*args: Any, out: Any = None, name: str | None = None, **kwargs: Any) -> Any:
+        if "ctx" in kwargs:
+            kwargs["ctx"] = str(kwargs["ctx"])
+        given, params = split_arguments(op, args, kwargs, NDArray)
+        parsed = op.parse(params)
+        if isinstance(given, list):
+            return invoke(op, given, parsed, out)
+        for key, value in given.items():
+            if not isinstance(value, NDArray):
+                raise GraphError(f"{op.name}: '{key}' is {value!r}; wanted an NDArray")
+        wanted = op.active(parsed)
+        missing = [n for n in wanted if n not in given and n not in op.optional]
+        if missing:
+            raise GraphError(f"{op.name}: the array '{missing[0]}' is missing; it takes {', '.join(wanted)}")
+        return invoke(op, [given[n] for n in wanted if n in given], parsed, out)
+
+    call.__name__ = call.__qualname__ = known_as
+    call.__doc__ = op.manual()
+    call.__module__ = "psdist.ndarray"
+    call.__signature__ = signature_of(op)   # type: ignore[attr-defined]
+    return call
+
+
+def signature_of(op: Op) -> inspect.Signature:
+    """Arrays, parameters, out and name, as `help` shows them."""
+    kinds = inspect.Parameter
+    arrays = [
+        kinds(n, kinds.VAR_POSITIONAL) if op.variadic else kinds(n, kinds.POSITIONAL_OR_KEYWORD, default=None)
+        for n in op.inputs[-1 if op.variadic else 0 :]
+    ]
+    rest = [kinds(p.name, kinds.KEYWORD_ONLY, default=p.default) for p in op.params.values() if p.name != "name"]
+    rest += [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "name") if n not in op.params]
+    return inspect.Signature([*arrays, *rest])
