@@ -35,18 +35,19 @@ from .messages import MESSAGES, VERSION, Ints, Message, Numbers, Tensor, Tensors
 __all__ = [
     "DTYPES",
     "MAX_FRAMES",
-    "MAX_FRAME_NBYTES",
+    "MAX_PACK_NBYTES",
     "MAX_HEADER",
     "PACKED",
     "BadMessage",
     "decode",
     "encode",
+    "frame_limit",
 ]
 
 PACKED: Final = 8192  # bytes: below this a copy into the common frame costs less than a frame
 MAX_HEADER: Final = 4 << 20  # bytes: 100,000 slices in one message
 MAX_FRAMES: Final = 4096
-MAX_FRAME_NBYTES: Final = 1 << 30  # slices are 1-4 MB; a key in one piece may still be large
+MAX_PACK_NBYTES: Final = 8 << 20  # the small arrays of one message; cut a larger batch into several
 _MAX_LIST: Final = 1024  # members, names: msgpack allocates what a list claims, at every level of nesting
 _MAX_MAP: Final = 65536
 _MAX_TEXT: Final = 65536
@@ -62,6 +63,12 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {  # MXNet's numbers, as in .params fi
     7: np.dtype("?"),
 }
 _CODES: Final = {dtype: code for code, dtype in DTYPES.items()}
+
+
+def frame_limit(slice_nbytes: int) -> int:
+    """The most bytes that a frame of this protocol can have, when slices have `slice_nbytes`: ZeroMQ's
+    MAXMSGSIZE."""
+    return max(slice_nbytes, MAX_PACK_NBYTES, MAX_HEADER)
 
 
 class BadMessage(errors.ProtocolError):

@@ -68,6 +68,7 @@ __all__ = [
     "View",
     "Welcome",
     "error_class",
+    "key_label",
     "key_name",
     "key_number",
 ]
@@ -522,6 +523,11 @@ def error_class(code: str) -> type[errors.PSError]:
 def key_name(key: int | str) -> str:
     """A key's name on the wire. 3 and "3" are different keys: "i:3" and "s:3"."""
     return f"i:{key}" if isinstance(key, int) else f"s:{key}"
+
+
+def key_label(name: str) -> str:
+    """A key as its user wrote it, for people: `'fc1_weight'` or `3`."""
+    return name[2:] if name.startswith("i:") else repr(name[2:])
 
 
 def key_number(name: str) -> int:

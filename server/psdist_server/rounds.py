@@ -1,0 +1,248 @@
+"""One slice of a key, and the rounds it goes through: the arithmetic of a parameter server.
+
+A push is `(rank, clock, gradient)`. With staleness 0 the gradients of a round are added in **rank order**,
+whatever order they come in, as soon as the prefix is there; a complete round is applied and the slice's
+clock moves on. With any other staleness each push is applied when it comes, per worker in the order of its
+clocks, and the slice's clock is that of its slowest worker. `applied` says for each worker how many of its
+pushes are in the value; together with the open rounds it tells every repeated push from a new one, so the
+memory of what was done needs no log.
+
+Who owns which memory. A gradient that is pushed belongs to the slice from then on: rank 0's becomes the
+round's accumulator. A value that was handed out may still be on its way to a socket, so it is never written
+again: `writable` gives the value itself when nobody else holds it and a copy otherwise, and the old array
+is kept as a spare for the next time. Who holds it is asked of CPython's reference count, which ZeroMQ's
+zero-copy frames keep up until they are sent. Results never depend on the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from psdist.wire.codec import PACKED
+from psdist.wire.messages import Tensor, key_label
+
+__all__ = ["Apply", "Key", "Round", "Slice", "Waiter"]
+
+_ADDED: Final = np.empty(0, np.uint8)  # stands in Round.parts for a gradient that is in the sum
+_UNSHARED: Final = 2  # sys.getrefcount of an array that one attribute holds
+
+
+class Apply(Protocol):
+    """What to do with a round's sum, or in async mode with one gradient, of round `clock`."""
+
+    def __call__(self, piece: Slice, grad: Tensor, clock: int, /) -> None: ...
+
+
+class Key:
+    """A parameter array, of which this server holds some slices."""
+
+    __slots__ = ("dtype", "label", "lr_mult", "name", "num_elements", "shape", "slices", "starts", "wd_mult")
+
+    def __init__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.name = name
+        self.label = key_label(name)
+        self.shape = shape
+        self.dtype = dtype
+        self.num_elements = math.prod(shape)
+        self.slices: dict[int, Slice] = {}  # by offset
+        self.starts: list[int] = []  # the offsets, sorted
+        self.lr_mult = 1.0
+        self.wd_mult = 1.0
+
+    def misfit(self, offset: int, length: int) -> str:
+        """Why no slice can lie there: "" when one can, or does."""
+        if offset + length > self.num_elements:
+            return (
+                f"{self.label} has {self.num_elements} elements; no slice can be {offset}:{offset + length}"
+            )
+        i = bisect_right(self.starts, offset)
+        if i and (start := self.starts[i - 1]) + (n := self.slices[start].value.size) > offset:
+            if start != offset or n != length:
+                return self._sliced_differently(offset, length, start)
+        elif i < len(self.starts) and self.starts[i] < offset + length:
+            return self._sliced_differently(offset, length, self.starts[i])
+        return ""
+
+    def _sliced_differently(self, offset: int, length: int, start: int) -> str:
+        there = f"{start}:{start + self.slices[start].value.size}"
+        return (
+            f"{self.label} is cut into slices differently: {offset}:{offset + length} here is {there}; "
+            "PSDIST_SLICE_BYTES must be the same in the whole job"
+        )
+
+    def add(self, offset: int, value: Tensor) -> Slice:
+        """A new slice."""
+        piece = self.slices[offset] = Slice(self, offset, value)
+        self.starts.insert(bisect_right(self.starts, offset), offset)
+        return piece
+
+
+class Waiter(Protocol):
+    """Somebody who waits for slices to get somewhere."""
+
+    def one_is_there(self) -> None:
+        """One of the things waited for is there."""
+
+
+class Round:
+    """The gradients of one round of a slice, summed in rank order."""
+
+    __slots__ = ("num_added", "order", "parts", "total")
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self.order = order  # the ranks this round needs, ascending; the first `num_added` are in `total`
+        self.num_added = 0
+        self.parts: dict[int, Tensor] = {}  # by rank; _ADDED for those in `total`
+        self.total: Tensor | None = None
+
+    def add_up(self) -> bool:
+        """Add what the order allows; whether the round is complete."""
+        order, parts = self.order, self.parts
+        while self.num_added < len(order):
+            rank = order[self.num_added]
+            part = parts.get(rank)
+            if part is None:
+                return False
+            if self.total is None:
+                self.total = part
+            elif self.total.flags.writeable:
+                np.add(self.total, part, out=self.total)
+            else:
+                self.total = self.total + part
+            parts[rank] = _ADDED
+            self.num_added += 1
+        return True
+
+
+class Slice:
+    """A run of elements of a key: its value, clock, open rounds, optimizer state, and who waits for it."""
+
+    __slots__ = (
+        "_spare",
+        "applied",
+        "clock",
+        "key",
+        "num_updates",
+        "offset",
+        "rounds",
+        "state",
+        "value",
+        "waiting",
+    )
+
+    def __init__(self, key: Key, offset: int, value: Tensor) -> None:
+        self.key = key
+        self.offset = offset
+        self.value = value  # never written while somebody else holds it
+        self.clock = 0  # rounds applied; of the slowest worker where pushes are applied one by one
+        self.applied: dict[int, int] = {}  # by rank: how many of its pushes are in the value
+        self.rounds: dict[int, Round] = {}  # by clock; only rounds that are not complete
+        self.num_updates = 0
+        self.state: tuple[Tensor, ...] | None = None  # None: never updated
+        self.waiting: list[tuple[int, int, Waiter]] = []  # (rank or -1, need, who): see `has`
+        self._spare: Tensor | None = None
+
+    def knows(self, rank: int, clock: int) -> bool:
+        """Whether this worker's push of round `clock` was applied, or is in an open round."""
+        if clock < self.applied.get(rank, 0):
+            return True
+        round_ = self.rounds.get(clock)
+        return round_ is not None and rank in round_.parts
+
+    def put(self, rank: int, clock: int, grad: Tensor, ranks: Sequence[int]) -> None:
+        """Take a push that is not known yet; `settle` applies it. `ranks` are the workers, ascending."""
+        round_ = self.rounds.get(clock)
+        if round_ is None:
+            round_ = self.rounds[clock] = Round(self._needed(clock, ranks))
+        round_.parts[rank] = grad
+
+    def _needed(self, clock: int, ranks: Sequence[int]) -> Sequence[int]:
+        applied = self.applied
+        if all(applied.get(rank, 0) <= clock for rank in ranks):
+            return ranks
+        return [rank for rank in ranks if applied.get(rank, 0) <= clock]
+
+    def settle(self, ranks: Sequence[int], each: bool, apply: Apply) -> None:
+        """Apply what can be applied: whole rounds, or with `each` every push in its worker's order."""
+        if each:
+            self._settle_each(ranks, apply)
+        else:
+            while (round_ := self.rounds.get(self.clock)) is not None and round_.add_up():
+                clock = self.clock
+                del self.rounds[clock]
+                self.clock = clock + 1
+                for rank in round_.parts:
+                    self.applied[rank] = clock + 1
+                if round_.total is not None:
+                    apply(self, round_.total, clock)
+        if self.waiting:
+            self._wake()
+
+    def _settle_each(self, ranks: Sequence[int], apply: Apply) -> None:
+        applied = self.applied
+        for clock in sorted(self.rounds):
+            round_ = self.rounds[clock]
+            if round_.total is not None:  # begun while rounds were applied whole
+                apply(self, round_.total, clock)
+                round_.total = None
+            for rank in sorted(round_.parts):
+                part = round_.parts[rank]
+                if part is _ADDED:
+                    applied[rank] = clock + 1
+                elif applied.get(rank, 0) == clock:
+                    apply(self, part, clock)
+                    applied[rank] = clock + 1
+                else:
+                    continue  # an earlier push of this worker is still on its way
+                del round_.parts[rank]
+            if not round_.parts:
+                del self.rounds[clock]
+        if ranks:
+            self.clock = max(self.clock, min(applied.get(rank, 0) for rank in ranks))
+
+    def regroup(self, ranks: Sequence[int]) -> None:
+        """The workers are others now: open rounds need those, and whoever has already pushed."""
+        for clock, round_ in self.rounds.items():
+            round_.order = sorted({*self._needed(clock, ranks), *round_.parts})
+
+    def has(self, rank: int, need: int) -> bool:
+        """Whether `need` pushes of the worker `rank` are applied; for rank -1, `need` rounds."""
+        return (self.clock if rank < 0 else self.applied.get(rank, 0)) >= need
+
+    def _wake(self) -> None:
+        still = []
+        for rank, need, waiter in self.waiting:
+            if self.has(rank, need):
+                waiter.one_is_there()
+            else:
+                still.append((rank, need, waiter))
+        self.waiting = still
+
+    def replace(self, value: Tensor) -> None:
+        """Take a new value. A large array becomes the value; a small one is copied, as it lies in a frame
+        that it would keep alive with all its neighbours."""
+        if value.nbytes > PACKED and value.flags.aligned:
+            self.value = value
+        elif sys.getrefcount(self.value) <= _UNSHARED and self.value.flags.writeable:
+            np.copyto(self.value, value)
+        else:
+            self.value = np.array(value)
+
+    def writable(self) -> Tensor:
+        """The value's array, to be updated in place: a copy when somebody else holds the value."""
+        if sys.getrefcount(self.value) <= _UNSHARED and self.value.flags.writeable:
+            return self.value
+        spare, self._spare = self._spare, None
+        if spare is None or sys.getrefcount(spare) > _UNSHARED:  # this variable holds it
+            spare = np.empty_like(self.value)
+        np.copyto(spare, self.value)
+        if self.value.flags.writeable:
+            self._spare = self.value
+        self.value = spare
+        return spare

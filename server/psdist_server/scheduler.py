@@ -1,0 +1,449 @@
+"""Who belongs to the job: the scheduler's rules, with no socket, thread or clock in them.
+
+The job goes through states, and only forward:
+
+    joining ──all have come──> running ──all workers have left──> finished
+       └──────────── a death, a failure, a deadline ──────────> aborted
+
+Joining, everybody is let in who fits; when all have come, ranks are given out (first to those who wanted
+one) and each gets the View. Running, everybody shows signs of life; who is silent too long is dead, and a
+death ends the job: everybody is told who, when, and in which step. A worker that has finished leaves, and
+nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
+
+from psdist.wire.messages import (
+    ANY_RANK,
+    SENDERS,
+    Abort,
+    Alive,
+    Barrier,
+    Done,
+    Error,
+    ErrorCode,
+    Finish,
+    GetState,
+    Hello,
+    Init,
+    Leave,
+    Lost,
+    Member,
+    MemberStatus,
+    Message,
+    Pull,
+    Push,
+    PushPull,
+    SetHyper,
+    SetOptimizer,
+    SetStaleness,
+    SetState,
+    States,
+    Status,
+    StatusReport,
+    Values,
+    View,
+    Welcome,
+)
+
+from .membership import End, who
+from .shard import Destination, Out
+
+__all__ = ["Scheduler"]
+
+State = Literal["joining", "running", "finished", "aborted"]
+_MAX_BARRIERS = 1024
+
+
+@dataclass(slots=True)
+class _Process:
+    """A process that has said Hello and was let in."""
+
+    hello: Hello
+    sender: Destination
+    rank: int  # ANY_RANK until it is given out
+    heard_at: float
+    state: Literal["joining", "alive", "left", "dead"] = "joining"
+    step: int = 0
+    nbytes: int = 0
+    num_keys: int = 0
+
+    @property
+    def here(self) -> bool:
+        return self.state in ("joining", "alive")
+
+    @property
+    def name(self) -> str:
+        return who(self.hello.role, self.rank if self.rank >= 0 else self.hello.rank)
+
+
+@dataclass(slots=True)
+class _Meeting:
+    """A barrier: how often it has opened, and who stands before it now."""
+
+    opened: int = 0
+    waiting: dict[int, tuple[Destination, int]] = field(default_factory=dict)  # by rank: (sender, seq)
+
+
+class Scheduler:
+    """The members of a job, its barriers, and its end."""
+
+    def __init__(
+        self,
+        *,
+        job: str,
+        num_workers: int,
+        num_servers: int,
+        now: float,
+        heartbeat_s: float,
+        dead_after_s: float,
+        start_timeout_s: float,
+        farewell_s: float = 2.0,
+    ) -> None:
+        self.job = job
+        self.state: State = "joining"
+        self.reason = ""
+        self.epoch = 0
+        self.ended: End | None = None
+        self._wanted = {"worker": num_workers, "server": num_servers}
+        self._began = now
+        self._heartbeat_s = heartbeat_s
+        self._dead_after_s = dead_after_s
+        self._start_timeout_s = start_timeout_s
+        self._farewell_s = farewell_s  # how long a job that has ended still says why
+        self._end_at = 0.0
+        self._next_alive = now
+        self._processes: list[_Process] = []  # in the order they came
+        self._by_sender: dict[Destination, _Process] = {}
+        self._launchers: set[Destination] = set()
+        self._meetings: dict[str, _Meeting] = {}
+        self._out: Out = []
+
+    def step(self, sender: Destination, message: Message, now: float) -> Out:
+        """Take one message; what to send because of it."""
+        self._out = []
+        self._take(sender, message, now)
+        return self._out
+
+    def tick(self, now: float) -> Out:
+        """What to send because time passed; sets `ended` when the job is over and everybody knows."""
+        self._out = []
+        if self.state in ("finished", "aborted"):
+            gone = self.state == "finished" and not any(p.here for p in self._processes)
+            if gone or now >= self._end_at:
+                self.ended = End(0 if self.state == "finished" else 1, self.reason)
+            return self._out
+        for process in self._processes:
+            silent = now - process.heard_at
+            if process.here and silent > self._dead_after_s:
+                process.state = "dead"
+                self._fail(process, f"silent for {silent:.1f} s", now)
+                return self._out
+        if self.state == "joining" and now - self._began > self._start_timeout_s:
+            self._abort(self._missing(), "scheduler", ANY_RANK, 0, now)
+            return self._out
+        if now >= self._next_alive:
+            self._next_alive = now + self._heartbeat_s
+            alive = Alive("scheduler", ANY_RANK, self.epoch, 0, 0, 0)
+            self._out += [(p.sender, alive) for p in self._processes if p.here]
+        return self._out
+
+    def stop(self, reason: str, now: float) -> Out:
+        """The scheduler itself is told to end: so does the job."""
+        self._out = []
+        if self.state not in ("finished", "aborted"):
+            self._abort(reason, "scheduler", ANY_RANK, 0, now)
+        return self._out
+
+    # --- who speaks -------------------------------------------------------------------------------------------
+
+    def _take(self, sender: Destination, message: Message, now: float) -> None:
+        if isinstance(message, Hello):
+            self._hello(sender, message, now)
+            return
+        seq = getattr(message, "seq", -1)
+        process = self._by_sender.get(sender)
+        if process is not None:
+            process.heard_at = now
+            role = process.hello.role
+        elif sender in self._launchers:
+            role = "launcher"
+        else:
+            self._refuse(sender, seq, "not-admitted", "say Hello to the scheduler first, then send again")
+            return
+        if role not in SENDERS[type(message)]:
+            self._refuse(sender, seq, "refused", f"{type(message).__name__} is not for a {role} to send")
+            return
+        match message:
+            case Alive():
+                if process is not None:
+                    process.step = message.step
+                    process.nbytes, process.num_keys = message.nbytes, message.num_keys
+            case Barrier():
+                if process is not None:
+                    self._barrier(sender, process, message)
+            case Leave():
+                if process is not None:
+                    self._leave(process, now)
+                self._out.append((sender, Done(seq, 0)))
+            case Lost():
+                self._lost(message, now)
+                self._out.append((sender, Done(seq, 0)))
+            case Status():
+                self._out.append((sender, self._report(seq, now)))
+            case Abort():
+                self._aborted_by(process, message, now)
+            case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
+                self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
+            case GetState() | SetState():
+                self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
+            case Welcome() | View() | Values() | States() | Finish() | StatusReport() | Done() | Error():
+                pass
+            case _:
+                assert_never(message)
+
+    def _refuse(self, sender: Destination, seq: int, code: ErrorCode, text: str) -> None:
+        self._out.append((sender, Error(seq, code, text)))
+
+    # --- joining ------------------------------------------------------------------------------------------------
+
+    def _hello(self, sender: Destination, hello: Hello, now: float) -> None:
+        if hello.job != self.job:
+            self._refuse(
+                sender,
+                hello.seq,
+                "refused",
+                f"this is the scheduler of job {self.job!r}; {who(hello.role, hello.rank)} is of {hello.job!r}",
+            )
+            return
+        if hello.role == "launcher":
+            self._launchers.add(sender)
+            self._welcome(sender, hello, now)
+            return
+        if hello.role not in self._wanted:
+            self._refuse(sender, hello.seq, "refused", f"no role {hello.role!r}; wanted worker or server")
+            return
+        known = next((p for p in self._processes if p.hello.token == hello.token and p.here), None)
+        if known is not None and known.hello.role == hello.role:
+            self._by_sender.pop(known.sender, None)
+            known.sender, known.heard_at = sender, now
+            self._by_sender[sender] = known
+            self._welcome(sender, hello, now)
+            if known.state == "alive":
+                self._out.append((sender, self._view(known)))
+            if self.state == "aborted":
+                self._out.append((sender, Abort(self.reason, "scheduler", ANY_RANK, 0, now - self._began)))
+            return
+        if self.state in ("finished", "aborted"):
+            self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
+            return
+        if refusal := self._why_not(hello):
+            self._refuse(sender, hello.seq, "refused", refusal)
+            return
+        process = _Process(hello, sender, ANY_RANK, now)
+        self._processes.append(process)
+        self._by_sender[sender] = process
+        self._welcome(sender, hello, now)
+        if all(len(self._of(role)) == num for role, num in self._wanted.items()):
+            self._form()
+
+    def _welcome(self, sender: Destination, hello: Hello, now: float) -> None:
+        left = max(0.0, self._start_timeout_s - (now - self._began))
+        self._out.append((sender, Welcome(hello.seq, ANY_RANK, self._heartbeat_s, self._dead_after_s, left)))
+
+    def _of(self, role: str) -> list[_Process]:
+        """The processes of a role that are here, in the order they came."""
+        return [p for p in self._processes if p.hello.role == role and p.here]
+
+    def _why_not(self, hello: Hello) -> str:
+        """Why this newcomer cannot join; "" when it can."""
+        num = self._wanted[hello.role]
+        name = who(hello.role, hello.rank)
+        if hello.rank < ANY_RANK or hello.rank >= num:
+            return f"{name} wants to join, but job {self.job!r} has {hello.role}s 0 to {num - 1}"
+        if hello.rank >= 0:
+            for p in self._processes:
+                if p.hello.role != hello.role or hello.rank != (p.rank if p.rank >= 0 else p.hello.rank):
+                    continue
+                there = p.hello.incarnation
+                if hello.incarnation < there:
+                    return f"{name}: incarnation {hello.incarnation} is over; incarnation {there} has joined"
+                if p.here:
+                    return (
+                        f"{name} has joined already (incarnation {there}), and this is another process "
+                        f"(incarnation {hello.incarnation}); two cannot have one rank"
+                    )
+        if self.state == "running" or len(self._of(hello.role)) >= num:
+            return f"job {self.job!r} has its {num} {hello.role}s already; one more {hello.role} came"
+        return ""
+
+    def _assign(self, role: str) -> dict[int, _Process]:
+        """Ranks for those who are here: first what was wanted, then the free ones in order of arrival."""
+        here = self._of(role)
+        ranks = {p.hello.rank: p for p in here if p.hello.rank >= 0}
+        free = (rank for rank in range(self._wanted[role]) if rank not in ranks)
+        ranks.update({next(free): p for p in here if p.hello.rank < 0})
+        return ranks
+
+    def _form(self) -> None:
+        """All have come: give out ranks and begin."""
+        for role in self._wanted:
+            for rank, process in self._assign(role).items():
+                process.rank, process.state = rank, "alive"
+        self.state = "running"
+        self._change()
+
+    def _change(self) -> None:
+        """Tell everybody who is there now."""
+        self.epoch += 1
+        self._out += [(p.sender, self._view(p)) for p in self._processes if p.state == "alive"]
+
+    def _view(self, process: _Process) -> View:
+        alive = [p for p in self._processes if p.state == "alive"]
+        alive.sort(key=lambda p: (p.hello.role, p.rank))
+        members = tuple(
+            Member(p.hello.role, p.rank, p.hello.incarnation, p.hello.token, p.hello.address) for p in alive
+        )
+        num = self._wanted
+        return View(self.epoch, 0, process.rank, num["worker"], num["server"], members)
+
+    def _missing(self) -> str:
+        """Who has not come, in words."""
+        missing, counts = [], []
+        for role, num in self._wanted.items():
+            there = self._assign(role)
+            missing += [f"{role} {rank}" for rank in range(num) if rank not in there]
+            counts.append(f"{len(there)} of {num} {role}s came")
+        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        return (
+            f"not everyone came within {self._start_timeout_s:g} s: missing {shown} ({', '.join(counts)}); "
+            "look at their logs, or raise PSDIST_START_TIMEOUT"
+        )
+
+    # --- together -------------------------------------------------------------------------------------------------
+
+    def _barrier(self, sender: Destination, process: _Process, barrier: Barrier) -> None:
+        if self.state == "aborted":
+            self._refuse(sender, barrier.seq, "aborted", self.reason)
+            return
+        meeting = self._meetings.get(barrier.name)
+        if meeting is None:
+            if len(self._meetings) >= _MAX_BARRIERS:
+                self._refuse(sender, barrier.seq, "refused", f"{_MAX_BARRIERS} barriers have names already")
+                return
+            meeting = self._meetings[barrier.name] = _Meeting()
+        if barrier.clock < meeting.opened:
+            self._out.append((sender, Done(barrier.seq, 0)))
+        elif barrier.clock > meeting.opened:
+            self._refuse(
+                sender,
+                barrier.seq,
+                "bad-value",
+                f"{process.name} is at barrier {barrier.name!r} for time {barrier.clock}, "
+                f"which has opened {meeting.opened} times",
+            )
+        else:
+            meeting.waiting[process.rank] = (sender, barrier.seq)
+            self._open(meeting)
+
+    def _open(self, meeting: _Meeting) -> None:
+        ranks = [p.rank for p in self._of("worker")]
+        if self.state == "running" and meeting.waiting and all(rank in meeting.waiting for rank in ranks):
+            self._out += [(sender, Done(seq, 0)) for sender, seq in meeting.waiting.values()]
+            meeting.waiting = {}
+            meeting.opened += 1
+
+    # --- leaving and dying ----------------------------------------------------------------------------------------
+
+    def _leave(self, process: _Process, now: float) -> None:
+        if not process.here:
+            return
+        if self.state == "joining":
+            self._processes.remove(process)  # as if it had never come
+            return
+        process.state = "left"
+        if self.state != "running":
+            return
+        if process.hello.role == "server":
+            self._abort(
+                f"{process.name} left while workers were training", "server", process.rank, process.step, now
+            )
+        elif self._of("worker"):
+            self._change()
+            for meeting in self._meetings.values():
+                self._open(meeting)
+        else:
+            self.state, self.reason = "finished", "all workers have finished"
+            self._end_at = now + self._dead_after_s
+            self._out += [(p.sender, Finish(self.reason)) for p in self._of("server")]
+
+    def _lost(self, lost: Lost, now: float) -> None:
+        process = next(
+            (p for p in self._processes if p.hello.role == lost.role and self._rank_of(p) == lost.rank), None
+        )
+        if process is not None:
+            if process.here:
+                process.state = "dead"
+                self._fail(process, lost.why, now)
+        elif self.state == "joining":
+            name = who(lost.role, lost.rank)
+            self._abort(f"{name} died before it joined ({lost.why})", lost.role, lost.rank, 0, now)
+
+    @staticmethod
+    def _rank_of(process: _Process) -> int:
+        return process.rank if process.rank >= 0 else process.hello.rank
+
+    def _fail(self, process: _Process, why: str, now: float) -> None:
+        if self.state in ("finished", "aborted"):
+            return
+        when = now - self._began
+        step = f"in step {process.step}" if self.state == "running" else "before the job began"
+        reason = f"{process.name} died {step}, {when:.1f} s after the start ({why})"
+        self._abort(reason, process.hello.role, self._rank_of(process), process.step, now)
+
+    def _aborted_by(self, process: _Process | None, abort: Abort, now: float) -> None:
+        if self.state in ("finished", "aborted"):
+            return
+        if process is None:
+            self._abort(abort.reason, "launcher", ANY_RANK, 0, now)
+            return
+        process.state = "dead"
+        step = max(process.step, abort.step)
+        when = now - self._began
+        reason = f"{process.name} failed in step {step}, {when:.1f} s after the start: {abort.reason}"
+        self._abort(reason, process.hello.role, self._rank_of(process), step, now)
+
+    def _abort(self, reason: str, role: str, rank: int, step: int, now: float) -> None:
+        self.state, self.reason = "aborted", reason
+        self._end_at = now + self._farewell_s
+        for meeting in self._meetings.values():
+            for sender, seq in meeting.waiting.values():
+                self._refuse(sender, seq, "aborted", reason)
+            meeting.waiting = {}
+        abort = Abort(reason, role, rank, step, now - self._began)
+        self._out += [(p.sender, abort) for p in self._processes if p.state != "left"]
+        self._out += [(sender, abort) for sender in self._launchers]
+
+    def _report(self, seq: int, now: float) -> StatusReport:
+        members = tuple(
+            MemberStatus(
+                p.hello.role,
+                self._rank_of(p),
+                p.hello.incarnation,
+                p.hello.address,
+                p.state,
+                p.step,
+                now - p.heard_at,
+                p.nbytes,
+                p.num_keys,
+            )
+            for p in sorted(self._processes, key=lambda p: (p.hello.role, self._rank_of(p)))
+        )
+        num = self._wanted
+        uptime = now - self._began
+        return StatusReport(
+            seq, self.job, self.state, self.reason, self.epoch, uptime, num["worker"], num["server"], members
+        )
