@@ -35,8 +35,9 @@ from .messages import MESSAGES, VERSION, Ints, Message, Numbers, Tensor, Tensors
 __all__ = [
     "DTYPES",
     "MAX_FRAMES",
-    "MAX_PACK_NBYTES",
+    "MAX_FRAME_NBYTES",
     "MAX_HEADER",
+    "MAX_PACK_NBYTES",
     "PACKED",
     "BadMessage",
     "decode",
@@ -48,6 +49,7 @@ PACKED: Final = 8192  # bytes: below this a copy into the common frame costs les
 MAX_HEADER: Final = 4 << 20  # bytes: 100,000 slices in one message
 MAX_FRAMES: Final = 4096
 MAX_PACK_NBYTES: Final = 8 << 20  # the small arrays of one message; cut a larger batch into several
+MAX_FRAME_NBYTES: Final = 1 << 30  # the largest slice that PSDIST_SLICE_BYTES allows
 _MAX_LIST: Final = 1024  # members, names: msgpack allocates what a list claims, at every level of nesting
 _MAX_MAP: Final = 65536
 _MAX_TEXT: Final = 65536
