@@ -77,7 +77,7 @@ class FactorScheduler(LRScheduler):
         self.step = step
         self.factor = factor
         self.stop_factor_lr = stop_factor_lr
-        self.count = 0   # the update after which the rate last changed
+        self.count = 0  # the update after which the rate last changed
 
     def _rate(self, num_update: int) -> float:
         while num_update > self.count + self.step:
@@ -107,7 +107,7 @@ class MultiFactorScheduler(LRScheduler):
         self.step = step
         self.factor = factor
         self.count = 0
-        self.cur_step_ind = 0   # how many of `step` are behind us
+        self.cur_step_ind = 0  # how many of `step` are behind us
 
     def _rate(self, num_update: int) -> float:
         while self.cur_step_ind < len(self.step) and num_update > self.step[self.cur_step_ind]:

@@ -26,14 +26,17 @@ class Registry(Generic[T]):
     def __init__(self, base: type[T], kind: str) -> None:
         self.base = base
         self.kind = kind
-        self.classes: dict[str, type[T]] = {}   # by lower-case name
+        self.classes: dict[str, type[T]] = {}  # by lower-case name
 
     def register(self, cls: C, name: str | None = None) -> C:
-        """Enter a class under its own name (or `name`); as a decorator. Taking a name over is warned about.
-        """
-        assert issubclass(cls, self.base), f"{cls.__name__} is not a subclass of {self.base.__name__}"
+        """Enter a class under its own name (or `name`); as a decorator. Taking over a name warns."""
+        if not issubclass(cls, self.base):
+            raise ConfigError(
+                f"{cls.__name__} is no {self.kind}: it must be a subclass of {self.base.__name__}"
+            )
+        entry: type[T] = cls
         key = (name or cls.__name__).lower()
-        known = self.classes.get(key)
+        known: type | None = self.classes.get(key)
         if known is not None and known is not cls:
             warnings.warn(
                 f"{self.kind} {key!r} was {known.__module__}.{known.__qualname__}, "
@@ -41,7 +44,7 @@ class Registry(Generic[T]):
                 UserWarning,
                 stacklevel=2,
             )
-        self.classes[key] = cls
+        self.classes[key] = entry
         return cls
 
     def alias(self, *names: str) -> Callable[[C], C]:

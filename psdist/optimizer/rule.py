@@ -30,7 +30,7 @@ Number = float | int | bool | None
 Array = NDArray[Any]
 State = tuple[Array, ...]
 
-_BLOCK = 65536   # elements: a block of value, gradient, states and scratch stays in a 2 MB cache
+_BLOCK = 65536  # elements: a block of value, gradient, states and scratch stays in a 2 MB cache
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Rule:
     """The numbers that every algorithm has, and its contract."""
 
     name: ClassVar[str] = ""
-    elementwise: ClassVar[bool] = False   # may run on flat slices of value and state
+    elementwise: ClassVar[bool] = False  # may run on flat slices of value and state
     state_names: ClassVar[tuple[str, ...]] = ()
 
     def create_state(self, value: Array, /) -> State:
@@ -63,7 +63,7 @@ class ElementwiseRule(Rule):
     """
 
     rescale_grad: float = 1.0
-    clip_gradient: float | None = None   # None or negative: not clipped
+    clip_gradient: float | None = None  # None or negative: not clipped
 
     elementwise: ClassVar[bool] = True
     decays_gradient: ClassVar[bool] = False
