@@ -37,8 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (the process's by default), and return the exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     ours, command = _split(args)
-    options = _parser().parse_args(ours)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(ours)
     options.command = command
+    if unknown and not (options.name == "run" and command is None):  # there the missing -- is what to say
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     action: Callable[[argparse.Namespace], int] = options.action
     try:
         return action(options)
