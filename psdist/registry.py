@@ -26,7 +26,7 @@ class Registry(Generic[T]):
     def __init__(self, base: type[T], kind: str) -> None:
         self.base = base
         self.kind = kind
-        self.classes: dict[str, type[T]] = {}  # by lower-case name
+        self.classes: dict[str, type[Any]] = {}  # by lower-case name
 
     def register(self, cls: C, name: str | None = None) -> C:
         """Enter a class under its own name (or `name`); as a decorator. Taking over a name warns."""
@@ -44,8 +44,12 @@ class Registry(Generic[T]):
                 UserWarning,
                 stacklevel=2,
             )
-        self.classes[key] = entry
+        self.classes[key] = cls
         return cls
+
+    def _check(self, cls: type) -> None:
+        if not issubclass(cls, self.base):
+            raise ConfigError(f"{cls.__name__} is no {self.kind}: it must be a subclass of {self.base.__name__}")
 
     def alias(self, *names: str) -> Callable[[C], C]:
         """A decorator that enters a class under further names."""
