@@ -26,30 +26,25 @@ class Registry(Generic[T]):
     def __init__(self, base: type[T], kind: str) -> None:
         self.base = base
         self.kind = kind
-        self.classes: dict[str, type[Any]] = {}  # by lower-case name
+        self.classes: dict[str, type[T]] = {}  # by lower-case name
 
     def register(self, cls: C, name: str | None = None) -> C:
         """Enter a class under its own name (or `name`); as a decorator. Taking over a name warns."""
-        if not issubclass(cls, self.base):
-            raise ConfigError(
-                f"{cls.__name__} is no {self.kind}: it must be a subclass of {self.base.__name__}"
-            )
-        entry: type[T] = cls
-        key = (name or cls.__name__).lower()
-        known: type | None = self.classes.get(key)
-        if known is not None and known is not cls:
-            warnings.warn(
-                f"{self.kind} {key!r} was {known.__module__}.{known.__qualname__}, "
-                f"now {cls.__module__}.{cls.__qualname__}",
-                UserWarning,
-                stacklevel=2,
-            )
-        self.classes[key] = cls
+        self._enter(cls, name or cls.__name__)
         return cls
 
-    def _check(self, cls: type) -> None:
+    def _enter(self, cls: type, name: str) -> None:
         if not issubclass(cls, self.base):
-            raise ConfigError(f"{cls.__name__} is no {self.kind}: it must be a subclass of {self.base.__name__}")
+            raise ConfigError(f"{cls.__name__} is no {self.kind}; wanted a subclass of {self.base.__name__}")
+        known = self.classes.get(name.lower())
+        if known is not None and known is not cls:
+            warnings.warn(
+                f"{self.kind} {name.lower()!r} was {known.__module__}.{known.__qualname__}, "
+                f"now {cls.__module__}.{cls.__qualname__}",
+                UserWarning,
+                stacklevel=3,
+            )
+        self.classes[name.lower()] = cls
 
     def alias(self, *names: str) -> Callable[[C], C]:
         """A decorator that enters a class under further names."""
