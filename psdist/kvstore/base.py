@@ -1,0 +1,253 @@
+"""The store's API: MXNet's methods, and the arguments they take, in one place for every kind of store.
+
+A key is a string or a number, not both in one store. A value is an array, or a list with the array of each
+device. Keys and values may be lists; a key that comes twice in a list counts as one key with the values of
+both. The public methods turn all of that into `Pairs` and check it against what `init` declared; a store
+implements the methods that begin with an underscore, on NumPy arrays, and never sees anything undeclared.
+"""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray as Array
+
+from ..errors import BadValue, ConfigError, UnknownKey
+
+__all__ = ["KVStore", "Key", "Pairs", "Spec"]
+
+Key = int | str
+Pairs = list[tuple[Key, list[Array[Any]]]]  # each key once; its devices' arrays in device order, at least one
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What `init` declared of a key."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class KVStore(ABC):
+    """Arrays by key, shared by devices or by workers. Made by `create`; a `with` block closes it."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._specs: dict[Key, Spec] = {}
+
+    @property
+    def type(self) -> str:
+        """The name that the store was created by."""
+        return self._kind
+
+    @property
+    def rank(self) -> int:
+        """This worker's number, from 0."""
+        return 0
+
+    @property
+    def num_workers(self) -> int:
+        """How many workers share the store."""
+        return 1
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def init(self, key: Any, value: Any) -> None:
+        """Declare keys with their first values. Once for each key, before its first push or pull.
+
+        Of several workers' values, rank 0's counts. Raises ConfigError for a key that is there already.
+        """
+        pairs = _pairs("init", key, value)
+        self._check_kind(pairs)
+        for k, arrays in pairs:
+            if k in self._specs:
+                raise ConfigError(f"init {k!r}: initialised before; each key is initialised once")
+            if len(arrays) != 1:
+                raise ConfigError(f"init {k!r}: {len(arrays)} values, wanted one")
+        self._init([(k, arrays[0]) for k, arrays in pairs])
+        self._specs.update((k, Spec(arrays[0].shape, arrays[0].dtype)) for k, arrays in pairs)
+
+    def push(self, key: Any, value: Any, priority: int = 0) -> None:
+        """Send gradients: the sum over devices, in device order, is added to the key's round.
+
+        Without an optimizer or updater the sum of a round becomes the value. The arrays may be changed as
+        soon as this returns. Raises UnknownKey, BadValue.
+        """
+        self._push(self._checked("push", key, value), priority)
+
+    def pull(self, key: Any, out: Any = None, priority: int = 0, ignore_sparse: bool = True) -> None:
+        """Read the keys' values into `out`, for each key an array or a list of arrays.
+
+        Raises UnknownKey, BadValue.
+        """
+        if out is None:
+            raise ConfigError(f"pull {key!r}: no `out`; wanted arrays to write to")
+        self._pull(self._checked("pull", key, out), priority)
+
+    def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
+        """Push `value` and pull into `out`, by default into `value`, in one exchange.
+
+        Raises UnknownKey, BadValue.
+        """
+        pushed = self._checked("pushpull", key, value)
+        pulled = pushed if out is None else self._checked("pushpull", key, out)
+        self._pushpull(pushed, pulled, priority)
+
+    def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:
+        """Declare keys with their first values, then read rank 0's into `out`."""
+        self.init(key, value)
+        self.pull(key, out=out, priority=priority)
+
+    def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
+        """Read only the rows `row_ids`."""
+        raise ConfigError(f"row_sparse_pull {key!r}: this store holds dense arrays only; use pull")
+
+    # --- how values change ------------------------------------------------------------------------
+
+    @abstractmethod
+    def set_optimizer(self, optimizer: Any) -> None:
+        """From now on what is pushed is a gradient, and `optimizer` applies it to the value."""
+
+    @abstractmethod
+    def set_updater(self, updater: Any) -> None:
+        """From now on `updater(key, pushed, value)` changes the value in place."""
+
+    def _set_updater(self, updater: Any) -> None:
+        self.set_updater(updater)
+
+    @abstractmethod
+    def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
+        """Write the optimizer's state of every key, and with `dump_optimizer` its numbers, to a file."""
+
+    @abstractmethod
+    def load_optimizer_states(self, fname: Any) -> None:
+        """Read back what save_optimizer_states wrote."""
+
+    def set_gradient_compression(self, compression_params: Mapping[str, Any]) -> None:
+        """Send gradients compressed. Raises ConfigError where the store does not."""
+        raise ConfigError(f"set_gradient_compression: the {self.type!r} store does not compress gradients")
+
+    @staticmethod
+    def is_capable(capability: str) -> bool:
+        """Whether the store can run an optimizer by itself ("optimizer")."""
+        return capability.lower() == "optimizer"
+
+    # --- together ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def barrier(self) -> None:
+        """Return when every worker has come here."""
+
+    def _barrier(self) -> None:
+        self.barrier()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the use of the store; may be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: builtins.type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- for the stores ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def _init(self, pairs: list[tuple[Key, Array[Any]]]) -> None: ...
+
+    @abstractmethod
+    def _push(self, pairs: Pairs, priority: int) -> None: ...
+
+    @abstractmethod
+    def _pull(self, pairs: Pairs, priority: int) -> None: ...
+
+    def _pushpull(self, pushed: Pairs, pulled: Pairs, priority: int) -> None:
+        self._push(pushed, priority)
+        self._pull(pulled, priority)
+
+    def _checked(self, verb: str, key: Any, value: Any) -> Pairs:
+        """The pairs, when each fits its declaration."""
+        pairs = _pairs(verb, key, value)
+        for k, arrays in pairs:
+            spec = self._specs.get(k)
+            if spec is None:
+                self._check_kind(pairs)
+                raise UnknownKey(_never_initialised(k, self._specs))
+            for array in arrays:
+                if array.shape != spec.shape:
+                    raise BadValue(f"{verb} {k!r}: shape {array.shape}, wanted {spec.shape} as initialised")
+        return pairs
+
+    def _check_kind(self, pairs: Pairs) -> None:
+        """One store's keys are all strings or all numbers. Raises ConfigError."""
+        for known in self._specs:
+            for k, _ in pairs:
+                if isinstance(k, str) != isinstance(known, str):
+                    raise ConfigError(
+                        f"key {k!r} is {_kind(k)}, but this store's keys are {_kind(known)}s, like {known!r}"
+                    )
+            return
+
+
+def _pairs(verb: str, key: Any, value: Any) -> Pairs:
+    """Keys and values in every form that MXNet takes, as each key once with its arrays."""
+    grouped: dict[Key, list[Array[Any]]] = {}
+    _gather(verb, key, value, grouped)
+    kinds = {isinstance(k, str) for k in grouped}
+    if len(kinds) > 1:
+        raise ConfigError(f"{verb}: keys are all strings or all numbers, got {list(grouped)!r}")
+    return list(grouped.items())
+
+
+def _gather(verb: str, key: Any, value: Any, grouped: dict[Key, list[Array[Any]]]) -> None:
+    if isinstance(key, (list, tuple)):
+        if not isinstance(value, (list, tuple)) or len(key) != len(value):
+            raise ConfigError(
+                f"{verb}: {len(key)} keys, but {_count(value)}; wanted an array or a list of them for each"
+            )
+        for k, v in zip(key, value, strict=True):
+            _gather(verb, k, v, grouped)
+        return
+    if isinstance(key, bool) or not isinstance(key, (str, int, np.integer)):
+        raise ConfigError(f"{verb}: {key!r} is no key; wanted a string or a whole number")
+    k = key if isinstance(key, str) else int(key)
+    values = value if isinstance(value, (list, tuple)) else (value,)
+    if not values:
+        raise ConfigError(f"{verb} {k!r}: no values; wanted an array or a list with each device's")
+    grouped.setdefault(k, []).extend([_array(verb, k, v) for v in values])
+
+
+def _array(verb: str, key: Key, value: Any) -> Array[Any]:
+    array = getattr(value, "_data", value)  # an NDArray's memory
+    if not isinstance(array, np.ndarray):
+        raise ConfigError(f"{verb} {key!r}: {type(value).__name__}, wanted an NDArray")
+    return array
+
+
+def _count(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, Sequence) else f"a {type(value).__name__}"
+
+
+def _kind(key: Key) -> str:
+    return "a string" if isinstance(key, str) else "a number"
+
+
+def _never_initialised(key: Key, known: Mapping[Key, Spec]) -> str:
+    near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near and isinstance(key, str) else ""
+    if not known:
+        hint = "; no key was: call init first"
+    return f"{key!r} was never initialised{hint}"

@@ -1,0 +1,75 @@
+"""The store of one process: sums over its devices, and updates here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray as Array
+
+from ..errors import ConfigError
+from ..ndarray import NDArray, array
+from ..optimizer import get_updater
+from .base import Key, KVStore, Pairs
+from .reduce import add_into
+
+__all__ = ["LocalKVStore"]
+
+
+class LocalKVStore(KVStore):
+    """`local` and `device`: the same here, since devices share memory."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self._values: dict[Key, NDArray] = {}
+        self._sums: dict[Key, NDArray] = {}  # for keys pushed from several devices: made once, reused
+        self._updater: Any = None  # (key, pushed, value) -> None
+
+    def set_updater(self, updater: Any) -> None:
+        self._updater = updater
+
+    def set_optimizer(self, optimizer: Any) -> None:
+        self._updater = get_updater(optimizer)
+
+    def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
+        Path(fname).write_bytes(self._states().get_states(dump_optimizer))
+
+    def load_optimizer_states(self, fname: Any) -> None:
+        self._states().set_states(Path(fname).read_bytes())
+
+    def _states(self) -> Any:
+        if not hasattr(self._updater, "get_states"):
+            raise ConfigError("this store has no optimizer, so no states: call set_optimizer first")
+        return self._updater
+
+    def barrier(self) -> None:
+        """Nobody else to wait for."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _init(self, pairs: list[tuple[Key, Array[Any]]]) -> None:
+        for key, value in pairs:
+            self._values[key] = array(value, dtype=value.dtype)
+
+    def _push(self, pairs: Pairs, priority: int) -> None:
+        for key, arrays in pairs:
+            value = self._values[key]
+            if self._updater is None:
+                add_into(value._data, arrays)
+            else:
+                self._updater(key, self._sum(key, arrays), value)
+
+    def _pull(self, pairs: Pairs, priority: int) -> None:
+        for key, outs in pairs:
+            value = self._values[key]._data
+            for out in outs:
+                np.copyto(out, value, casting="unsafe")
+
+    def _sum(self, key: Key, arrays: list[Array[Any]]) -> NDArray:
+        total = self._sums.get(key)
+        if total is None:
+            total = self._sums[key] = array(self._values[key], dtype=arrays[0].dtype)
+        add_into(total._data, arrays)
+        return total

@@ -1,0 +1,289 @@
+"""The socket thread: it owns every socket of a worker, and does what the rules in client.py say.
+
+Other threads give it work through `do`, a queue with a bell, and hear back through `Call.on_done`, which runs
+here. Frames leave without a copy: ZeroMQ reads the caller's memory, and pyzmq keeps the array alive until the
+message is sent. They arrive without one, too: an array of a reply is a view of the frame it came in, copied
+once into where it belongs (`Request.deliver`).
+
+What is to be sent waits in a heap, highest priority first, and goes into a socket only while that has room: a
+socket's own queue is first come, first served, so it is kept short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+import zmq.auth
+
+from psdist.errors import PSError, TransportError
+from psdist.settings import Settings
+from psdist.wire import BadMessage, decode, encode
+from psdist.wire.codec import frame_limit
+
+from .client import Client, Connect, Peer, Send
+
+__all__ = ["IO"]
+
+_log = logging.getLogger("psdist.worker")
+
+_SEND_QUEUE = (
+    32  # messages in a socket: 32 slices of 1 MB are 16 ms of a loopback, which a priority waits at most
+)
+_RECEIVE_QUEUE = 256  # messages
+_READ_AT_ONCE = 64  # messages of one socket before the others get their turn
+_RECONNECT_MS = 50
+_RECONNECT_MAX_MS = 1000
+
+_Socket = zmq.Socket[bytes]
+
+
+class IO:
+    """A `with` block around the thread. `close` joins it."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._todo: deque[Callable[[float], None]] = deque()
+        self._bell_in, self._bell_out = socket.socketpair()
+        self._bell_in.setblocking(False)
+        self._bell_out.setblocking(False)
+        self._has_rung = False  # a byte is in the bell; racing writers at worst put in another
+        self._stop = False
+        self._linger_s = 0.0
+        self._context: zmq.Context[_Socket] = zmq.Context()
+        self._thread = threading.Thread(target=self._run, name="psdist-worker-io", daemon=True)
+        self._is_closed = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def do(self, work: Callable[[float], None]) -> None:
+        """Have the thread call `work(now)`, which may call the client. May be called by any thread."""
+        self._todo.append(work)
+        if not self._has_rung:
+            self._has_rung = True
+            self._ring()
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """End the thread, after giving the sockets `linger_s` to send what they hold. May be called twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._linger_s = linger_s
+        self._stop = True
+        if self._thread.ident is not None:
+            self._ring()
+            self._thread.join()
+        self._context.destroy(linger=0)
+        self._bell_in.close()
+        self._bell_out.close()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # the bell is full of rings
+            self._bell_in.send(b"!")
+
+    # --- in the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        loop = _Loop(self._client, self._settings, self._context, self._bell_out)
+        try:
+            while not self._stop:
+                loop.wait()
+                self._has_rung = False  # before the queue is emptied: who comes later rings again
+                now = time.monotonic()
+                todo = self._todo
+                while todo:
+                    todo.popleft()(now)
+                loop.work(now)
+            loop.flush(time.monotonic() + self._linger_s)
+        except Exception as e:
+            # a bug here must not become a caller that waits for ever
+            _log.exception("the socket thread failed")
+            error = e if isinstance(e, PSError) else TransportError(f"the socket thread failed: {e!r}")
+            self._client.fail(error)
+            while not self._stop or self._todo:
+                while self._todo:
+                    self._todo.popleft()(time.monotonic())
+                time.sleep(0.05)
+        finally:
+            loop.close(self._linger_s)
+
+
+class _Loop:
+    """One thread's sockets."""
+
+    def __init__(
+        self, client: Client, settings: Settings, context: zmq.Context[_Socket], bell: socket.socket
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._context = context
+        self._bell = bell
+        self._sockets: dict[Peer, _Socket] = {}
+        self._monitors: dict[Peer, _Socket] = {}
+        self._connections: dict[Peer, int] = {}  # how often the connection to a peer came about
+        self._heaps: dict[Peer, list[tuple[int, int, Send]]] = {}  # (-priority, order of coming, what)
+        self._order = itertools.count()
+        self._poller = zmq.Poller()
+        self._poller.register(bell, zmq.POLLIN)
+        self._is_full: set[Peer] = set()  # sockets that are polled for room
+        self._tick_at = 0.0
+        self._ready: dict[object, int] = {}
+
+    def wait(self) -> None:
+        """Until something happens, or it is time to tick."""
+        timeout_s = max(0.0, self._tick_at - time.monotonic())
+        self._ready = dict(self._poller.poll(int(timeout_s * 1000) + 1))
+        if self._bell.fileno() in self._ready:
+            with contextlib.suppress(BlockingIOError):
+                self._bell.recv(4096)
+
+    def work(self, now: float) -> None:
+        """Read, tick, send."""
+        for peer, monitor in list(self._monitors.items()):
+            if monitor in self._ready:
+                self._read_monitor(peer, monitor, now)
+        for peer, sock in list(self._sockets.items()):
+            if self._ready.get(sock, 0) & zmq.POLLIN:
+                self._read(peer, sock, now)
+        if now >= self._tick_at:
+            self._client.tick(now)
+            self._tick_at = self._client.wake_at(now)
+        self._act()
+
+    def flush(self, until: float) -> None:
+        """Put everything that is to be sent into the sockets, as long as there is time."""
+        self._act()
+        while any(self._heaps.values()) and (left := until - time.monotonic()) > 0:
+            self._ready = dict(self._poller.poll(int(left * 1000) + 1))
+            self._act()
+
+    def close(self, linger_s: float) -> None:
+        for peer, sock in self._sockets.items():
+            sock.disable_monitor()
+            self._monitors[peer].close(linger=0)
+            sock.close(linger=int(linger_s * 1000))
+        if linger_s and self._sockets:
+            self._context.term()  # waits for the sockets to linger; bounded by their LINGER
+
+    # --- the rules' wishes ------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        outbox = self._client.outbox
+        while outbox:
+            action = outbox.popleft()
+            if isinstance(action, Connect):
+                self._connect(action.peer, action.address)
+            else:
+                heapq.heappush(self._heaps[action.peer], (-action.priority, next(self._order), action))
+        for peer, heap in self._heaps.items():
+            if heap:
+                self._send_some(peer, heap)
+
+    def _connect(self, peer: Peer, address: str) -> None:
+        if (old := self._sockets.pop(peer, None)) is not None:
+            self._poller.unregister(old)
+            self._poller.unregister(self._monitors[peer])
+            old.disable_monitor()
+            self._monitors.pop(peer).close(linger=0)
+            old.close(linger=0)
+        sock = _new_socket(self._context, self._settings)
+        monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        sock.connect(address)
+        self._sockets[peer] = sock
+        self._monitors[peer] = monitor
+        self._connections[peer] = 0
+        self._heaps.setdefault(peer, [])
+        self._is_full.discard(peer)
+        self._poller.register(sock, zmq.POLLIN)
+        self._poller.register(monitor, zmq.POLLIN)
+
+    def _send_some(self, peer: Peer, heap: list[tuple[int, int, Send]]) -> None:
+        sock = self._sockets[peer]
+        while heap:
+            send = heap[0][2]
+            request = send.request
+            if request is not None and request.call.is_done:
+                heapq.heappop(heap)  # given up before it was sent
+                continue
+            frames = request.frames if request is not None else None
+            try:
+                parts: Sequence[Any] = encode(send.message) if frames is None else frames
+                sock.send_multipart(parts, zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                if peer not in self._is_full:
+                    self._is_full.add(peer)
+                    self._poller.modify(sock, zmq.POLLIN | zmq.POLLOUT)
+                return
+            heapq.heappop(heap)
+        if peer in self._is_full:
+            self._is_full.discard(peer)
+            self._poller.modify(sock, zmq.POLLIN)
+
+    # --- the sockets' news ------------------------------------------------------------------------
+
+    def _read(self, peer: Peer, sock: _Socket, now: float) -> None:
+        for _ in range(_READ_AT_ONCE):
+            try:
+                frames = sock.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            try:
+                message = decode(frames)
+            except BadMessage as e:
+                self._client.bad_message(peer, e, e.seq)
+                continue
+            self._client.receive(peer, message, now)
+
+    def _read_monitor(self, peer: Peer, monitor: _Socket, now: float) -> None:
+        while True:
+            try:
+                monitor.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            self._connections[peer] += 1
+            if self._connections[peer] > 1:
+                _log.warning("the connection to peer %d is back; sending again what was not answered", peer)
+                self._client.reconnected(peer, now)
+
+
+def _new_socket(context: zmq.Context[_Socket], settings: Settings) -> _Socket:
+    """A DEALER with every trap of ZeroMQ's defaults closed."""
+    sock = context.socket(zmq.DEALER)
+    sock.setsockopt(zmq.LINGER, 0)
+    sock.setsockopt(zmq.SNDHWM, _SEND_QUEUE)
+    sock.setsockopt(zmq.RCVHWM, _RECEIVE_QUEUE)
+    sock.setsockopt(zmq.MAXMSGSIZE, frame_limit(settings.slice_nbytes))
+    sock.setsockopt(zmq.HANDSHAKE_IVL, int(settings.connect_timeout_s * 1000))
+    sock.setsockopt(zmq.HEARTBEAT_IVL, int(settings.heartbeat_s * 1000))
+    sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(settings.dead_after_s * 1000))
+    sock.setsockopt(zmq.CONNECT_TIMEOUT, 2000)
+    sock.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+    sock.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+    sock.setsockopt(zmq.IPV6, 1)
+    if settings.key_file:
+        public, secret = zmq.auth.load_certificate(settings.key_file)
+        assert secret is not None, f"{settings.key_file} holds no secret key"
+        sock.curve_serverkey = sock.curve_publickey = public
+        sock.curve_secretkey = secret
+    return sock

@@ -1,0 +1,79 @@
+"""Where values lie on a worker: where pulled ones go, and what pushed ones are copied to."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from psdist.errors import ProtocolError
+from psdist.wire import messages as m
+
+from .client import Reply
+from .plan import Array, KeyInfo, Piece, slices_of
+
+__all__ = ["Buffers", "Targets"]
+
+
+class Targets:
+    """Where pulled values go: each key's first array directly when it can be written flat, else through a
+    buffer; the other devices' arrays are copies of it."""
+
+    def __init__(self, infos: Sequence[KeyInfo], outs: Sequence[list[Array]]) -> None:
+        self._flats: list[Array] = []
+        self._copies: list[tuple[Array, Array]] = []  # (to, from) when all is there
+        for info, arrays in zip(infos, outs, strict=True):
+            first = arrays[0]
+            if first.dtype == info.dtype and first.flags.c_contiguous:
+                source, rest = first, arrays[1:]
+            else:
+                source, rest = np.empty(info.shape, info.dtype), arrays
+            self._flats.append(source.reshape(-1))
+            self._copies.extend((out, source) for out in rest)
+
+    def deliver(self, piece: Piece) -> Callable[[Reply], None]:
+        """What takes the reply to a piece."""
+        targets = slices_of(piece, self._flats)
+
+        def take(reply: Reply) -> None:
+            assert isinstance(reply, m.Values), reply
+            values = reply.values
+            if len(values) != len(targets):
+                raise ProtocolError(f"{len(values)} values came for {len(targets)} slices")
+            for target, value in zip(targets, values, strict=True):
+                if value.size != target.size or value.dtype != target.dtype:
+                    raise ProtocolError(
+                        f"a slice of {value.size} {value.dtype.name} came; "
+                        f"wanted {target.size} {target.dtype.name}"
+                    )
+                target[:] = value
+
+        return take
+
+    def finish(self) -> None:
+        for to, source in self._copies:
+            np.copyto(to, source, casting="unsafe")
+
+
+class Buffers:
+    """Flat arrays that are reused: a fresh page costs more than what is written to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _free
+        self._free: dict[tuple[int, np.dtype[Any]], list[Array]] = {}
+
+    def take(self, info: KeyInfo) -> Array:
+        size = math.prod(info.shape)
+        with self._lock:
+            free = self._free.get((size, info.dtype))
+            if free:
+                return free.pop()
+        return np.empty(size, info.dtype)
+
+    def give_back(self, buffers: Iterable[Array]) -> None:
+        with self._lock:
+            for buffer in buffers:
+                self._free.setdefault((buffer.size, buffer.dtype), []).append(buffer)

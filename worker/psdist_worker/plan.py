@@ -1,0 +1,158 @@
+"""Which messages a call on the store becomes: slices of keys, side by side, one list for each server.
+
+A `Layout` holds what stays the same when the same keys are pushed or pulled again, as in every training
+step: which slices go to which server in which message. What changes, clocks and values, is filled in each
+time. Large slices travel alone, so that the next is on its way while the first is added; small ones share a
+message, since a message costs more than a small value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psdist.kvstore.base import Key
+from psdist.kvstore.partition import Slice, partition
+from psdist.wire import key_name, key_number
+from psdist.wire import messages as m
+
+__all__ = ["Array", "KeyInfo", "Layout", "Layouts", "Piece", "init_messages", "key_info", "slices_of"]
+
+Array = NDArray[Any]
+
+_BATCH_NBYTES = 256 << 10  # of values in one message of small slices
+_BATCH_SLICES = 2048  # in one message: the server decodes one while the next is written
+_INIT_SLICES = 512  # in one Init, whose names are a list: the codec allows 1024
+
+
+@dataclass(slots=True)
+class KeyInfo:
+    """A key that this worker has initialised."""
+
+    key: Key
+    number: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    slices: tuple[Slice, ...]
+    clock: int = 0  # rounds that this worker has pushed
+    acknowledged: int = 0  # of them, how many the servers have applied
+
+
+def key_info(
+    key: Key, shape: tuple[int, ...], dtype: np.dtype[Any], num_servers: int, slice_nbytes: int
+) -> KeyInfo:
+    """A new key, cut into slices."""
+    number = key_number(key_name(key))
+    slices = partition(number, math.prod(shape), dtype.itemsize, num_servers, slice_nbytes)
+    return KeyInfo(key, number, shape, dtype, slices)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One message's share of a layout: columns, whose i-th items belong together."""
+
+    server: int
+    items: list[int]  # which key of the layout
+    numbers: list[int]
+    offsets: list[int]
+    ends: list[int]
+    is_whole: bool  # each slice is all of its key: nothing to cut
+
+
+class Layout:
+    """The pieces for some keys in some order."""
+
+    def __init__(self, infos: Sequence[KeyInfo]) -> None:
+        self.infos = list(infos)
+        self.keys = [info.key for info in infos]
+        self.pieces = list(_pieces(self.infos))
+
+    def clocks(self, piece: Piece) -> list[int]:
+        """The clock that the next push of each slice carries; also how many rounds its pull must show."""
+        infos = self.infos
+        return [infos[i].clock for i in piece.items]
+
+    def describe(self, piece: Piece, clock: int) -> str:
+        """The keys of a piece, for an error message."""
+        keys = list(dict.fromkeys(self.keys[i] for i in piece.items))
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        return f"{keys[0]!r}{more} at clock {clock}"
+
+
+class Layouts:
+    """Layouts by keys, so that a training step plans nothing anew."""
+
+    _MOST = 4096  # a script that never repeats a list of keys must not fill the memory
+
+    def __init__(self) -> None:
+        self._by_keys: dict[tuple[Key, ...], Layout] = {}
+
+    def layout(self, keys: tuple[Key, ...], infos: Callable[[], Sequence[KeyInfo]]) -> Layout:
+        """The layout of these keys."""
+        found = self._by_keys.get(keys)
+        if found is None:
+            if len(self._by_keys) >= self._MOST:
+                self._by_keys.clear()
+            found = self._by_keys[keys] = Layout(infos())
+        return found
+
+
+def slices_of(piece: Piece, flats: Sequence[Array]) -> list[Array]:
+    """The slices of a piece, as views of the keys' flat arrays."""
+    if piece.is_whole:
+        return [flats[i] for i in piece.items]
+    return [flats[i][low:high] for i, low, high in zip(piece.items, piece.offsets, piece.ends, strict=True)]
+
+
+def init_messages(
+    infos: Sequence[KeyInfo], flats: Sequence[Array] | None, next_seq: Callable[[], int]
+) -> Iterator[tuple[int, m.Init]]:
+    """(server, Init) for new keys: with values where `flats` has them, else only declared."""
+    for piece in _pieces(infos, _INIT_SLICES):
+        of = [infos[i] for i in piece.items]
+        yield (
+            piece.server,
+            m.Init(
+                next_seq(),
+                tuple(key_name(info.key) for info in of),
+                tuple(info.dtype.name for info in of),
+                tuple(info.shape for info in of),
+                piece.offsets,
+                [high - low for low, high in zip(piece.offsets, piece.ends, strict=True)],
+                slices_of(piece, flats) if flats is not None else [],
+            ),
+        )
+
+
+def _pieces(infos: Sequence[KeyInfo], most: int = _BATCH_SLICES) -> Iterator[Piece]:
+    open_: dict[int, tuple[list[tuple[int, Slice]], int]] = {}  # by server: slices so far, their bytes
+    for i, info in enumerate(infos):
+        for s in info.slices:
+            nbytes = s.length * info.dtype.itemsize
+            if nbytes >= _BATCH_NBYTES:
+                yield _piece(infos, s.server, [(i, s)])
+                continue
+            slices, total = open_.get(s.server, ([], 0))
+            if slices and (total + nbytes > _BATCH_NBYTES or len(slices) >= most):
+                yield _piece(infos, s.server, slices)
+                slices, total = [], 0
+            slices.append((i, s))
+            open_[s.server] = slices, total + nbytes
+    for server, (slices, _) in open_.items():
+        yield _piece(infos, server, slices)
+
+
+def _piece(infos: Sequence[KeyInfo], server: int, slices: Sequence[tuple[int, Slice]]) -> Piece:
+    return Piece(
+        server,
+        [i for i, _ in slices],
+        [infos[i].number for i, _ in slices],
+        [s.offset for _, s in slices],
+        [s.offset + s.length for _, s in slices],
+        all(len(infos[i].slices) == 1 for i, _ in slices),
+    )

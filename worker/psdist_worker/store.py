@@ -1,0 +1,517 @@
+"""The store over a cluster: what `kvstore.create("dist_...")` gives.
+
+`push` returns as soon as its messages are made; the training goes on while they travel. So the gradient is
+copied first (or summed over the devices, which is a copy, too): a message that was not acknowledged may have
+to be sent again, exactly as it was, long after the training has overwritten the gradient. The copies live in
+a pool and are given back with the acknowledgement. `pushpull` does not return before the reply is there; it
+sends from the caller's own array, without a copy.
+
+A push that fails in the background makes the store fail: its error is raised by the next call, and by every
+later one, since the values are no longer what the script believes them to be.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from psdist import optimizer as opt
+from psdist.errors import ClosedError, ConfigError, PSError, RequestTimeout
+from psdist.kvstore.base import Key, KVStore, Pairs
+from psdist.kvstore.reduce import add_into
+from psdist.settings import Settings
+from psdist.wire import encode
+from psdist.wire import messages as m
+from psdist.wire.codec import DTYPES, PACKED
+
+from .client import SCHEDULER, Call, Client, Reply, Request
+from .io import IO
+from .memory import Buffers, Targets
+from .plan import Array, KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
+from .rates import Rates
+
+__all__ = ["DistKVStore", "create"]
+
+_ROUNDS_AHEAD = 4  # of a key, pushed and not acknowledged: bounds the pool, and stays within MAX_ROUNDS_AHEAD
+_SSP_STALENESS = 4  # dist_ssp's, until set_staleness
+_BACKSTOP_S = 10.0  # beyond a deadline that the socket thread keeps: if it does not, this thread gives up
+_DTYPES = frozenset(DTYPES.values())
+
+
+def create(kind: str, settings: Settings) -> DistKVStore:
+    """Join the job that the settings describe. Returns when all its members have come."""
+    settings.require_root()
+    if "async" in kind:
+        staleness = -1
+    elif "ssp" in kind:
+        staleness = _SSP_STALENESS
+    else:
+        staleness = 0
+    return DistKVStore(kind, settings, staleness)
+
+
+class DistKVStore(KVStore):
+    """One worker's view of the arrays that the servers hold."""
+
+    def __init__(self, kind: str, settings: Settings, staleness: int) -> None:
+        super().__init__(kind)
+        self._settings = settings
+        self._staleness = staleness
+        self._infos: dict[Key, KeyInfo] = {}
+        self._layouts = Layouts()
+        self._buffers = Buffers()
+        self._lock = (
+            threading.Lock()
+        )  # guards clocks, so that messages are queued in the order of their clocks
+        self._acks = threading.Condition()  # guards `acknowledged`, `_in_flight`, `_error`
+        self._in_flight = 0  # pushes without acknowledgement
+        self._error: PSError | None = None  # of something in the background
+        self._barriers = 0
+        self._rates = Rates()
+        self._is_closed = False
+        self._pid = os.getpid()
+        self._client = Client(settings, secrets.randbits(62))
+        self._io = IO(self._client, settings)
+        self._io.start()
+        try:
+            self._join()
+        except BaseException:
+            self._io.close(linger_s=0.5)
+            raise
+        atexit.register(self._at_exit)
+
+    def _join(self) -> None:
+        uri, port = self._settings.root_uri, self._settings.root_port
+        address = f"tcp://[{uri}]:{port}" if ":" in uri else f"tcp://{uri}:{port}"
+        limit_s = self._settings.connect_timeout_s + self._settings.start_timeout_s
+        wait = _Wait()
+        call = Call(
+            1, 10 * limit_s, wait.wake
+        )  # the scheduler's setting counts: the client knows when to stop
+        self._io.do(lambda now: self._client.start(address, call, now))
+        wait.until(call, 10 * limit_s)
+        if self._staleness and self.rank == 0:
+            self.set_staleness(self._staleness)
+
+    @property
+    def rank(self) -> int:
+        return self._client.rank
+
+    @property
+    def num_workers(self) -> int:
+        assert self._client.view is not None
+        return self._client.view.num_workers
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def _init(self, pairs: list[tuple[Key, Array]]) -> None:
+        infos = []
+        for key, value in pairs:
+            if value.dtype not in _DTYPES:
+                known = ", ".join(dtype.name for dtype in DTYPES.values())
+                raise ConfigError(f"init {key!r}: dtype {value.dtype.name}; servers hold {known}")
+            servers, nbytes = self._client.num_servers, self._settings.slice_nbytes
+            infos.append(key_info(key, value.shape, value.dtype, servers, nbytes))
+        flats = [np.ascontiguousarray(value).reshape(-1) for _, value in pairs] if self.rank == 0 else None
+        about = _keys_text([key for key, _ in pairs]) + ("" if self.rank == 0 else ", given by worker 0")
+        self._ask_all(
+            [(server, message) for server, message in init_messages(infos, flats, self._client.next_seq)],
+            what=lambda: about,
+        )
+        self._infos.update((info.key, info) for info in infos)
+        self._client.num_keys = len(self._infos)
+
+    def _push(self, pairs: Pairs, priority: int) -> None:
+        self._check()
+        layout = self._layout(pairs)
+        self._wait_for_room(layout)
+        buffers: list[Array] = []
+        flats = [
+            self._copied(info, arrays, buffers) for info, (_, arrays) in zip(layout.infos, pairs, strict=True)
+        ]
+
+        def done(call: Call) -> None:
+            if call.error is None:
+                self._buffers.give_back(buffers)
+            self._acknowledged(layout.infos, call.error)
+
+        call = Call(len(layout.pieces), self._settings.request_timeout_s, done)
+        with self._lock:
+            requests = self._new_rates(layout.infos)
+            for piece in layout.pieces:
+                requests.append(self._push_request(layout, piece, flats, call, priority))
+            self._count(layout, flats)
+            with self._acks:
+                self._in_flight += 1
+            self._submit(requests)
+
+    def _pull(self, pairs: Pairs, priority: int) -> None:
+        self._check()
+        layout = self._layout(pairs)
+        targets = Targets(layout.infos, [outs for _, outs in pairs])
+        wait = _Wait()
+        call = Call(len(layout.pieces), self._settings.request_timeout_s, wait.wake)
+        with self._lock:
+            requests = []
+            for piece in layout.pieces:
+                clocks = self._seen(layout.clocks(piece))
+                message = m.Pull(self._client.next_seq(), piece.numbers, piece.offsets, clocks)
+                requests.append(
+                    Request(
+                        piece.server,
+                        message,
+                        call,
+                        priority,
+                        _about(layout, piece),
+                        targets.deliver(piece),
+                        encode(message),
+                    )
+                )
+            self._submit(requests)
+        wait.until(call, self._settings.request_timeout_s)
+        targets.finish()
+
+    def _pushpull(self, pushed: Pairs, pulled: Pairs, priority: int) -> None:
+        if [key for key, _ in pushed] != [key for key, _ in pulled]:
+            super()._pushpull(pushed, pulled, priority)
+            return
+        self._check()
+        layout = self._layout(pushed)
+        self._wait_for_room(layout)
+        buffers: list[Array] = []
+        flats = [
+            self._summed(info, arrays, buffers)
+            for info, (_, arrays) in zip(layout.infos, pushed, strict=True)
+        ]
+        targets = Targets(layout.infos, [outs for _, outs in pulled])
+        wait = _Wait()
+
+        def done(call: Call) -> None:
+            if call.error is None:
+                self._buffers.give_back(buffers)
+            self._acknowledged(layout.infos, call.error)
+            wait.wake(call)
+
+        call = Call(len(layout.pieces), self._settings.request_timeout_s, done)
+        with self._lock:
+            requests = self._new_rates(layout.infos)
+            for piece in layout.pieces:
+                requests.append(self._push_request(layout, piece, flats, call, priority, targets))
+            self._count(layout, flats)
+            with self._acks:
+                self._in_flight += 1
+            self._submit(requests)
+        wait.until(call, self._settings.request_timeout_s)
+        targets.finish()
+
+    def _push_request(
+        self,
+        layout: Layout,
+        piece: Piece,
+        flats: list[Array],
+        call: Call,
+        priority: int,
+        targets: Targets | None = None,
+    ) -> Request:
+        view = self._client.view
+        assert view is not None
+        clocks, values = layout.clocks(piece), slices_of(piece, flats)
+        seq = self._client.next_seq()
+        message: m.Push | m.PushPull
+        if targets is None:
+            message = m.Push(seq, view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, clocks, values)
+        else:
+            seen = self._seen([clock + 1 for clock in clocks])
+            message = m.PushPull(
+                seq, view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, clocks, seen, values
+            )
+        deliver = targets.deliver(piece) if targets is not None else None
+        # encoded here: small values are copied by it, before the caller may change them
+        return Request(piece.server, message, call, priority, _about(layout, piece), deliver, encode(message))
+
+    def _layout(self, pairs: Pairs) -> Layout:
+        infos = self._infos
+        return self._layouts.layout(
+            tuple([key for key, _ in pairs]), lambda: [infos[key] for key, _ in pairs]
+        )
+
+    def _seen(self, clocks: list[int]) -> list[int]:
+        """The clocks that a value must have for this worker, which has pushed `clocks`."""
+        if self._staleness == 0:
+            return clocks
+        if self._staleness < 0:
+            return [0] * len(clocks)
+        return [max(0, clock - self._staleness) for clock in clocks]
+
+    def _count(self, layout: Layout, flats: list[Array]) -> None:
+        for info in layout.infos:
+            info.clock += 1
+        client = self._client
+        client.step = max(client.step, max((info.clock for info in layout.infos), default=0))
+        client.nbytes += sum(flat.nbytes for flat in flats)
+
+    def _summed(self, info: KeyInfo, arrays: list[Array], buffers: list[Array]) -> Array:
+        """The devices' sum as a flat array: the caller's own where there is but one, else in a buffer."""
+        first = arrays[0]
+        if len(arrays) == 1 and first.dtype == info.dtype and first.flags.c_contiguous:
+            return first.reshape(-1)
+        buffer = self._buffers.take(info)
+        add_into(buffer.reshape(info.shape), arrays)
+        buffers.append(buffer)
+        return buffer
+
+    def _copied(self, info: KeyInfo, arrays: list[Array], buffers: list[Array]) -> Array:
+        """Likewise, but never the caller's own, unless it is so small that encoding copies it."""
+        first = arrays[0]
+        if first.nbytes <= PACKED or len(arrays) > 1 or first.dtype != info.dtype:
+            return self._summed(info, arrays, buffers)
+        buffer = self._buffers.take(info)
+        np.copyto(buffer.reshape(info.shape), first)
+        buffers.append(buffer)
+        return buffer
+
+    # --- acknowledgements -------------------------------------------------------------------------
+
+    def _wait_for_room(self, layout: Layout) -> None:
+        """Until no key has too many rounds on their way."""
+        ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
+
+        def has_room() -> bool:
+            return all(info.clock - info.acknowledged < ahead for info in layout.infos)
+
+        if has_room():
+            return
+        limit_s = self._settings.request_timeout_s + _BACKSTOP_S
+        with self._acks:
+            if not self._acks.wait_for(lambda: self._error is not None or has_room(), limit_s):
+                raise RequestTimeout(
+                    f"push {_keys_text(layout.keys)}: more than {ahead} rounds are not acknowledged after "
+                    f"{limit_s:g} s"
+                )
+        self._check()
+
+    def _acknowledged(self, infos: Iterable[KeyInfo], error: PSError | None) -> None:
+        with self._acks:
+            self._in_flight -= 1
+            if error is not None:
+                self._error = self._error or error
+            else:
+                for info in infos:
+                    info.acknowledged += 1
+            self._acks.notify_all()
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise ClosedError("this store is closed")
+        if self._error is not None:
+            raise _again(self._error)
+
+    # --- how values change ------------------------------------------------------------------------
+
+    def set_optimizer(self, optimizer: Any) -> None:
+        """From now on the servers update by `optimizer`. Every worker calls this; rank 0's counts.
+
+        Its learning rate may be changed later, by hand or by its scheduler: rank 0 tells the servers before
+        the round that it is for. Raises ConfigError for an optimizer that servers cannot run.
+        """
+        name, numbers = optimizer.to_wire()
+        if not opt.from_wire(name, numbers).elementwise:
+            raise ConfigError(
+                f"{name} needs whole arrays, but servers hold slices of them; update on the workers instead: "
+                "update_on_kvstore=False"
+            )
+        self._check()
+        if self.rank == 0:
+            with self._lock:
+                message = self._rates.set_optimizer(optimizer, self._infos, self._client.next_seq)
+            self._ask_servers(lambda: message(), "set_optimizer")
+        self.barrier()
+
+    def set_updater(self, updater: Any) -> None:
+        raise ConfigError(
+            "set_updater: the servers of a distributed store run no code of a script; use set_optimizer, or "
+            "pull the summed gradients and update on the workers"
+        )
+
+    def set_staleness(self, staleness: int) -> None:
+        """How many rounds the fastest worker may lead: 0 synchronous, n bounded, -1 without a bound."""
+        if staleness < -1:
+            raise ConfigError(f"set_staleness: {staleness}; wanted 0, a bound above it, or -1 for none")
+        self._check()
+        if self.rank == 0:
+            self._ask_servers(lambda: m.SetStaleness(self._client.next_seq(), staleness), "set_staleness")
+        self._staleness = staleness
+
+    def _new_rates(self, infos: Sequence[KeyInfo]) -> list[Request]:
+        """What the servers must know before the next round of these keys."""
+        hyper = (
+            self._rates.for_round(max([info.clock for info in infos], default=0))
+            if self._rates.optimizer
+            else None
+        )
+        if hyper is None:
+            return []
+        from_round, lr, wd = hyper
+
+        def done(call: Call) -> None:
+            if call.error is not None:
+                self._acknowledged((), call.error)
+                with self._acks:
+                    self._in_flight += 1  # it was not a push
+
+        call = Call(self._client.num_servers, self._settings.request_timeout_s, done)
+        next_seq = self._client.next_seq
+        return [
+            Request(server, m.SetHyper(next_seq(), from_round, lr, wd), call, 1 << 60)
+            for server in range(self._client.num_servers)
+        ]
+
+    def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
+        """Gather the optimizer's state of every key from the servers, into a file that any store loads."""
+        Path(fname).write_bytes(self._gather_states(dump_optimizer))
+
+    def load_optimizer_states(self, fname: Any) -> None:
+        """Give the servers the states in a file. Every worker calls this; rank 0's file counts."""
+        raise ConfigError("load_optimizer_states: not yet")
+
+    def _gather_states(self, dump_optimizer: bool) -> bytes:
+        raise ConfigError("save_optimizer_states: not yet")
+
+    # --- together ---------------------------------------------------------------------------------
+
+    def barrier(self) -> None:
+        """Return when every worker has come here as often as this one."""
+        self._check()
+        with self._lock:
+            message = m.Barrier(self._client.next_seq(), "", self._barriers)
+            self._barriers += 1
+        self._ask_all([(SCHEDULER, message)], what=lambda: f"number {message.clock}")
+
+    def close(self) -> None:
+        """Wait until what was pushed is applied, say goodbye, and end the thread. May be called twice."""
+        self._close(None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
+        if self._is_closed:
+            return
+        settings = self._settings
+        try:
+            if error is not None and not isinstance(error, SystemExit):
+                reason = f"{type(error).__name__}: {error}"
+                self._io.do(lambda now: self._client.abort(reason))
+                return
+            with self._acks:
+                limit_s = settings.request_timeout_s + _BACKSTOP_S
+                self._acks.wait_for(lambda: self._error is not None or not self._in_flight, limit_s)
+            wait = _Wait()
+            call = Call(1, settings.close_timeout_s, wait.wake)
+            self._io.do(lambda now: self._client.leave(call, now))
+            wait.until(call, settings.close_timeout_s)
+        finally:
+            self._is_closed = True
+            self._io.close(linger_s=min(1.0, settings.close_timeout_s))
+            atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        """The script has ended without close(); how, decides what the others hear."""
+        if os.getpid() != self._pid:
+            return  # a forked child
+        error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+        try:
+            self._close(error)
+        except PSError as e:
+            sys.stderr.write(f"psdist: worker {self.rank} could not leave: {type(e).__name__}: {e}\n")
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def _submit(self, requests: list[Request]) -> None:
+        client = self._client
+
+        def work(now: float) -> None:
+            for request in requests:
+                client.submit(request, now)
+
+        self._io.do(work)
+
+    def _ask_all(
+        self,
+        messages: Sequence[tuple[int, Any]],
+        *,
+        what: Callable[[], str],
+        deliver: Callable[[int, Reply], None] | None = None,
+    ) -> None:
+        """Send messages to peers and wait for all replies; the i-th goes to `deliver(i, reply)`."""
+        self._check()
+        if not messages:
+            return
+        wait = _Wait()
+        timeout_s = self._settings.request_timeout_s
+        call = Call(len(messages), timeout_s, wait.wake)
+
+        def taker(i: int) -> Callable[[Reply], None] | None:
+            return (lambda reply: deliver(i, reply)) if deliver is not None else None
+
+        self._submit(
+            [
+                Request(peer, message, call, what=what, deliver=taker(i))
+                for i, (peer, message) in enumerate(messages)
+            ]
+        )
+        wait.until(call, timeout_s)
+
+    def _ask_servers(self, message: Callable[[], Any], what: str) -> None:
+        servers = range(self._client.num_servers)
+        self._ask_all([(server, message()) for server in servers], what=lambda: what)
+
+
+class _Wait:
+    """One thread's wait for one call."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # held until the call is done
+        self._lock.acquire()
+
+    def wake(self, call: Call) -> None:
+        self._lock.release()
+
+    def until(self, call: Call, timeout_s: float) -> None:
+        """Return when the call is done. Raises its error."""
+        if not self._lock.acquire(timeout=timeout_s + _BACKSTOP_S):
+            raise RequestTimeout(
+                f"the socket thread did not answer within {timeout_s + _BACKSTOP_S:g} s; "
+                "is this process starved of time?"
+            )
+        if call.error is not None:
+            raise _again(call.error)
+
+
+def _again(error: PSError) -> PSError:
+    """The same error, to be raised in one more place: a traceback belongs to one raise."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _about(layout: Layout, piece: Piece) -> Callable[[], str]:
+    clock = layout.infos[piece.items[0]].clock
+    return lambda: layout.describe(piece, clock)
+
+
+def _keys_text(keys: Sequence[Key]) -> str:
+    return f"{keys[0]!r}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
