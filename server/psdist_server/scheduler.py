@@ -158,7 +158,7 @@ class Scheduler:
             self._abort(reason, "scheduler", ANY_RANK, 0, now)
         return self._out
 
-    # --- who speaks -------------------------------------------------------------------------------------------
+    # --- who speaks -------------------------------------------------------------------------------
 
     def _take(self, sender: Destination, message: Message, now: float) -> None:
         if isinstance(message, Hello):
@@ -208,7 +208,7 @@ class Scheduler:
     def _refuse(self, sender: Destination, seq: int, code: ErrorCode, text: str) -> None:
         self._out.append((sender, Error(seq, code, text)))
 
-    # --- joining ------------------------------------------------------------------------------------------------
+    # --- joining ----------------------------------------------------------------------------------
 
     def _hello(self, sender: Destination, hello: Hello, now: float) -> None:
         if hello.job != self.job:
@@ -216,7 +216,7 @@ class Scheduler:
                 sender,
                 hello.seq,
                 "refused",
-                f"this is the scheduler of job {self.job!r}; {who(hello.role, hello.rank)} is of {hello.job!r}",
+                f"this scheduler serves job {self.job!r}; {who(hello.role, hello.rank)} is of {hello.job!r}",
             )
             return
         if hello.role == "launcher":
@@ -323,7 +323,7 @@ class Scheduler:
             "look at their logs, or raise PSDIST_START_TIMEOUT"
         )
 
-    # --- together -------------------------------------------------------------------------------------------------
+    # --- together ---------------------------------------------------------------------------------
 
     def _barrier(self, sender: Destination, process: _Process, barrier: Barrier) -> None:
         if self.state == "aborted":
@@ -356,7 +356,7 @@ class Scheduler:
             meeting.waiting = {}
             meeting.opened += 1
 
-    # --- leaving and dying ----------------------------------------------------------------------------------------
+    # --- leaving and dying ------------------------------------------------------------------------
 
     def _leave(self, process: _Process, now: float) -> None:
         if not process.here:

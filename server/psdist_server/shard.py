@@ -144,7 +144,7 @@ class Shard:
         """This server's name, for people."""
         return f"server {self.rank}" if self.rank >= 0 else "this server"
 
-    # --- who speaks -------------------------------------------------------------------------------------------
+    # --- who speaks --------------------------------------------------------------------------------
 
     def _take(self, sender: Destination, message: Message) -> None:
         if isinstance(message, Hello):
@@ -244,7 +244,7 @@ class Shard:
             except _Refused as e:
                 self._out.append((sender, Error(hello.seq, e.code, e.text)))
 
-    # --- declaring ----------------------------------------------------------------------------------------------
+    # --- declaring ---------------------------------------------------------------------------------
 
     def _init(self, sender: Destination, init: Init) -> None:
         if self._is_pending(sender, init.seq):
@@ -330,7 +330,7 @@ class Shard:
             )
         return key, number
 
-    # --- pushing and pulling --------------------------------------------------------------------------------------
+    # --- pushing and pulling -----------------------------------------------------------------------
 
     def _locate(self, what: str, keys: Sequence[int], offsets: Sequence[int], num: int) -> list[Slice]:
         if len(keys) != num or len(offsets) != num:
@@ -456,7 +456,7 @@ class Shard:
         key = piece.key
         rule.update(value, grad, piece.state, lr=lr * key.lr_mult, wd=wd * key.wd_mult, t=piece.num_updates)
 
-    # --- replying -------------------------------------------------------------------------------------------------
+    # --- replying ----------------------------------------------------------------------------------
 
     def _is_pending(self, sender: Destination, seq: int) -> bool:
         return (sender, seq) in self._pending
@@ -476,7 +476,7 @@ class Shard:
             reply = Values(pending.seq, [p.clock for p in pieces], [p.value for p in pieces])
         self._out.append((pending.sender, reply))
 
-    # --- settings and the optimizer's state -------------------------------------------------------------------------
+    # --- settings and the optimizer's state --------------------------------------------------------
 
     def _set(
         self, sender: Destination, rank: int, message: SetOptimizer | SetHyper | SetStaleness | SetState
