@@ -169,7 +169,8 @@ class SchedulerLoop(Loop):
         if not sockets.is_ours(host):
             raise ConfigError(
                 f"{variable}={settings.node_host or settings.root_uri} is no address of this machine, where "
-                "the scheduler should listen; behind another address (NAT, containers) set DMLC_NODE_HOST=0.0.0.0"
+                "the scheduler should listen; behind another address (NAT, containers) "
+                "set DMLC_NODE_HOST=0.0.0.0"
             )
         sock, port = sockets.bind(self._context, settings, self._keys, host, settings.root_port)
         return sock, host, port
