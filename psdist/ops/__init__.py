@@ -1,8 +1,20 @@
 """Operators: the table (`registry`), shape rules (`signature`), parameters (`params`), and the operators themselves."""
 
-from . import create, elementwise, linalg, nn, norm, reduce, shape, window
+from . import create, elementwise, linalg, nn, norm, reduce, shape, special, unary, window
 from .registry import Op, all_names, all_ops, find, get
 
 __all__ = [
-    "Op", "all_names", "all_ops", "create", "elementwise", "find", "get", "linalg", "nn", "norm", "reduce", "shape", "window",
+    "Op",
+    "all_names",
+    "all_ops",
+    "create",
+    "elementwise",
+    "find",
+    "get",
+    "linalg",
+    "nn",
+    "norm",
+    "reduce",
+    "shape",
+    "window",
 ]

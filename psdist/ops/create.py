@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShapeError
-from .params import Axis, DType
+from .params import FLOAT32, Axis, DType
 from .registry import op, unbroadcast
 from .signature import Shape
 
@@ -16,34 +16,47 @@ Array = NDArray[Any]
 
 
 @op("-> (*shape)", types="-> dtype")
-def _zeros(*, shape: tuple[int, ...] = (), dtype: DType = DType("float32"), ctx: str = "") -> Array:
+def _zeros(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Array:
     """An array of zeros."""
     return np.zeros(shape, dtype)
 
 
 @op("-> (*shape)", types="-> dtype")
-def _ones(*, shape: tuple[int, ...] = (), dtype: DType = DType("float32"), ctx: str = "") -> Array:
+def _ones(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Array:
     """An array of ones."""
     return np.ones(shape, dtype)
 
 
 @op("-> (*shape)", types="-> dtype")
-def _full(*, shape: tuple[int, ...] = (), value: float, dtype: DType = DType("float32"), ctx: str = "") -> Array:
+def _full(
+    *, shape: tuple[int, ...] = (), value: float, dtype: DType = FLOAT32, ctx: str = ""
+) -> Array:
     """An array whose elements are all `value`."""
     return np.full(shape, value, dtype)
 
 
-def _arange_values(
-    start: float, stop: float | None, step: float, repeat: int, dtype: str
-) -> Array:
+def _arange_values(start: float, stop: float | None, step: float, repeat: int, dtype: str) -> Array:
     first, last = (0.0, start) if stop is None else (start, stop)
     return np.arange(first, last, step).astype(dtype).repeat(repeat)
 
 
-@op("-> (n)", types="-> dtype",
-    where={"n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))})
-def _arange(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
-            infer_range: bool = False, dtype: DType = DType("float32"), ctx: str = "") -> Array:
+@op(
+    "-> (n)",
+    types="-> dtype",
+    where={
+        "n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))
+    },
+)
+def _arange(
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
+    step: float = 1.0,
+    repeat: int = 1,
+    infer_range: bool = False,
+    dtype: DType = FLOAT32,
+    ctx: str = "",
+) -> Array:
     """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat` times."""
     return _arange_values(start, stop, step, repeat, dtype)
 

@@ -21,7 +21,9 @@ def _dot_shape(ins: list[Shape | None], params: Params, outs: list[Shape | None]
     inner_a = a[0] if params["transpose_a"] else a[-1]
     inner_b = b[-1] if params["transpose_b"] else b[0]
     if inner_a and inner_b and inner_a != inner_b:
-        raise ShapeError(f"dot: the inner sizes of {a} and {b} are {inner_a} and {inner_b}; they must be equal")
+        raise ShapeError(
+            f"dot: the inner sizes of {a} and {b} are {inner_a} and {inner_b}; they must be equal"
+        )
     rest_a = a[1:] if params["transpose_a"] else a[:-1]
     rest_b = b[:-1] if params["transpose_b"] else b[1:]
     return ins, [rest_a + rest_b or (1,)]
@@ -35,18 +37,36 @@ def _matrix(x: Array, transpose: bool, is_left: bool) -> Array:
 
 
 @op(shape=_dot_shape, types="T, T -> T")
-def dot(lhs: Array, rhs: Array, /, *, transpose_a: bool = False, transpose_b: bool = False,
-        forward_stype: str | None = None) -> Array:
+def dot(
+    lhs: Array,
+    rhs: Array,
+    /,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    forward_stype: str | None = None,
+) -> Array:
     """The sum of products over the last axis of `lhs` and the first of `rhs` (of their transposes, if asked): the inner
     product of vectors, the product of matrices."""
     y = _matrix(lhs, transpose_a, True) @ _matrix(rhs, transpose_b, False)
-    rest = (lhs.shape[1:] if transpose_a else lhs.shape[:-1]) + (rhs.shape[:-1] if transpose_b else rhs.shape[1:])
+    rest = (lhs.shape[1:] if transpose_a else lhs.shape[:-1]) + (
+        rhs.shape[:-1] if transpose_b else rhs.shape[1:]
+    )
     return y.reshape(rest or (1,))
 
 
 @dot.gradient
-def _(g: Array, _y: Array, lhs: Array, rhs: Array, /, *, transpose_a: bool, transpose_b: bool,
-      forward_stype: str | None) -> Any:
+def _(
+    g: Array,
+    _y: Array,
+    lhs: Array,
+    rhs: Array,
+    /,
+    *,
+    transpose_a: bool,
+    transpose_b: bool,
+    forward_stype: str | None,
+) -> Any:
     a, b = _matrix(lhs, transpose_a, True), _matrix(rhs, transpose_b, False)
     g = g.reshape(a.shape[0], b.shape[1])
     ga, gb = g @ b.T, a.T @ g
@@ -67,8 +87,16 @@ def _batch_dot_shape(ins: list[Shape | None], params: Params, outs: list[Shape |
 
 
 @op(shape=_batch_dot_shape, types="T, T -> T")
-def batch_dot(lhs: Array, rhs: Array, /, *, transpose_a: bool = False, transpose_b: bool = False,
-              forward_stype: str | None = None, out: Array | None = None) -> Array:
+def batch_dot(
+    lhs: Array,
+    rhs: Array,
+    /,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    forward_stype: str | None = None,
+    out: Array | None = None,
+) -> Array:
     """The product of the matrices in the last two axes, one for each index of the axes before."""
     a = lhs.swapaxes(-1, -2) if transpose_a else lhs
     b = rhs.swapaxes(-1, -2) if transpose_b else rhs
@@ -76,8 +104,17 @@ def batch_dot(lhs: Array, rhs: Array, /, *, transpose_a: bool = False, transpose
 
 
 @batch_dot.gradient
-def _(g: Array, _y: Array, lhs: Array, rhs: Array, /, *, transpose_a: bool, transpose_b: bool,
-      forward_stype: str | None) -> Any:
+def _(
+    g: Array,
+    _y: Array,
+    lhs: Array,
+    rhs: Array,
+    /,
+    *,
+    transpose_a: bool,
+    transpose_b: bool,
+    forward_stype: str | None,
+) -> Any:
     a = lhs.swapaxes(-1, -2) if transpose_a else lhs
     b = rhs.swapaxes(-1, -2) if transpose_b else rhs
     ga, gb = g @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ g

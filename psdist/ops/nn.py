@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import elementwise
+from . import unary
 from ..errors import ShapeError
 from .registry import Params, get, op
 from .signature import Shape
@@ -25,11 +25,23 @@ def _fc_lead(first: int, rest: Shape, flatten: bool) -> Shape:
     return (first,) if flatten else (first, *rest[:-1])
 
 
-@op("(first, *rest), (num_hidden, i), (num_hidden) -> (*lead, num_hidden)", types="T, T, T -> T",
+@op(
+    "(first, *rest), (num_hidden, i), (num_hidden) -> (*lead, num_hidden)",
+    types="T, T, T -> T",
     where={"i": lambda rest, flatten: math.prod(rest) if flatten else rest[-1], "lead": _fc_lead},
-    active=without_bias("data", "weight", "bias"))
-def FullyConnected(data: Array, weight: Array, bias: Array | None = None, /, *, num_hidden: int,
-                   no_bias: bool = False, flatten: bool = True, out: Array | None = None) -> Array:
+    active=without_bias("data", "weight", "bias"),
+)
+def FullyConnected(
+    data: Array,
+    weight: Array,
+    bias: Array | None = None,
+    /,
+    *,
+    num_hidden: int,
+    no_bias: bool = False,
+    flatten: bool = True,
+    out: Array | None = None,
+) -> Array:
     """Affine map y = x wᵀ + b of the last axis, or with `flatten` of all axes but the first taken as one."""
     x = data.reshape(len(data), -1) if flatten else data
     y = np.matmul(x, weight.T, out=out)
@@ -39,8 +51,19 @@ def FullyConnected(data: Array, weight: Array, bias: Array | None = None, /, *, 
 
 
 @FullyConnected.gradient
-def _(g: Array, _y: Array, data: Array, weight: Array, _bias: Array | None = None, /, *, num_hidden: int,
-      no_bias: bool, flatten: bool, needs: tuple[bool, ...]) -> Any:
+def _(
+    g: Array,
+    _y: Array,
+    data: Array,
+    weight: Array,
+    _bias: Array | None = None,
+    /,
+    *,
+    num_hidden: int,
+    no_bias: bool,
+    flatten: bool,
+    needs: tuple[bool, ...],
+) -> Any:
     g2, x2 = g.reshape(-1, num_hidden), data.reshape(-1, weight.shape[1])
     return (
         (g2 @ weight).reshape(data.shape) if needs[0] else None,
@@ -50,17 +73,22 @@ def _(g: Array, _y: Array, data: Array, weight: Array, _bias: Array | None = Non
 
 
 _ACTIVATIONS = {
-    "relu": (elementwise.relu, lambda g, y: g * (y > 0)),
-    "sigmoid": (elementwise.sigmoid, lambda g, y: g * y * (1 - y)),
+    "relu": (unary.relu, lambda g, y: g * (y > 0)),
+    "sigmoid": (unary.sigmoid, lambda g, y: g * y * (1 - y)),
     "tanh": (np.tanh, lambda g, y: g * (1 - y * y)),
-    "softrelu": (elementwise.softrelu, lambda g, y: g * -np.expm1(-y)),
-    "softsign": (elementwise.softsign, lambda g, y: g * np.square(1 - np.abs(y))),
+    "softrelu": (unary.softrelu, lambda g, y: g * -np.expm1(-y)),
+    "softsign": (unary.softsign, lambda g, y: g * np.square(1 - np.abs(y))),
 }
 
 
 @op("(*s) -> (*s)")
-def Activation(data: Array, /, *, act_type: Literal["relu", "sigmoid", "tanh", "softrelu", "softsign"],
-               out: Array | None = None) -> Array:
+def Activation(
+    data: Array,
+    /,
+    *,
+    act_type: Literal["relu", "sigmoid", "tanh", "softrelu", "softsign"],
+    out: Array | None = None,
+) -> Array:
     """An activation function, elementwise. softrelu is log(1 + e^x), softsign x / (1 + |x|)."""
     return _ACTIVATIONS[act_type][0](data, out=out)  # type: ignore[no-any-return, operator]
 
@@ -71,8 +99,17 @@ def _(g: Array, y: Array, _x: Array, /, *, act_type: str) -> Array:
 
 
 @op("(*s) -> (*s)", outputs=("output", "mask"), num_visible=1)
-def Dropout(data: Array, /, *, p: float = 0.5, mode: Literal["training", "always"] = "training",
-            axes: tuple[int, ...] = (), cudnn_off: bool = False, is_train: bool, rng: np.random.Generator) -> Any:
+def Dropout(
+    data: Array,
+    /,
+    *,
+    p: float = 0.5,
+    mode: Literal["training", "always"] = "training",
+    axes: tuple[int, ...] = (),
+    cudnn_off: bool = False,
+    is_train: bool,
+    rng: np.random.Generator,
+) -> Any:
     """In training, each element becomes 0 with probability `p` and the others grow by 1/(1-p); else the array itself.
 
     Along `axes` one draw is shared. Srivastava et al., JMLR 15 (2014)."""
@@ -95,7 +132,9 @@ def softmax_along(x: Array, axis: int, out: Array | None = None) -> Array:
 
 
 @op("(*s) -> (*s)")
-def softmax(data: Array, /, *, axis: int = -1, temperature: float | None = None, out: Array | None = None) -> Array:
+def softmax(
+    data: Array, /, *, axis: int = -1, temperature: float | None = None, out: Array | None = None
+) -> Array:
     """e^(x/t) / Σ e^(x/t) along `axis`, where t is the `temperature` (1)."""
     return softmax_along(data / data.dtype.type(temperature) if temperature else data, axis, out)
 
@@ -144,8 +183,12 @@ def _softmax_output_shape(ins: list[Shape | None], params: Params, outs: list[Sh
             label = (data[0], *data[2:])
         else:
             label = data[:-1] if params["preserve_shape"] else (data[0],)
-    elif label != data and 0 not in data and math.prod(label) != math.prod(data) // _num_classes(data, params):
-        raise ShapeError(f"SoftmaxOutput: label {label} does not fit data {data}; wanted one label for each softmax")
+    elif (
+        label != data and 0 not in data and math.prod(label) != math.prod(data) // _num_classes(data, params)
+    ):
+        raise ShapeError(
+            f"SoftmaxOutput: label {label} does not fit data {data}; wanted one label for each softmax"
+        )
     return [data, label], [data]
 
 
@@ -156,10 +199,21 @@ def _num_classes(shape: Shape, params: Params) -> int:
 
 
 @op(shape=_softmax_output_shape, types="T, T -> T", aliases=["Softmax"], ignores_head=True)
-def SoftmaxOutput(data: Array, label: Array, /, *, grad_scale: float = 1.0, ignore_label: float = -1.0,
-                  multi_output: bool = False, use_ignore: bool = False, preserve_shape: bool = False,
-                  normalization: Literal["null", "batch", "valid"] = "null", out_grad: bool = False,
-                  smooth_alpha: float = 0.0, out: Array | None = None) -> Array:
+def SoftmaxOutput(
+    data: Array,
+    label: Array,
+    /,
+    *,
+    grad_scale: float = 1.0,
+    ignore_label: float = -1.0,
+    multi_output: bool = False,
+    use_ignore: bool = False,
+    preserve_shape: bool = False,
+    normalization: Literal["null", "batch", "valid"] = "null",
+    out_grad: bool = False,
+    smooth_alpha: float = 0.0,
+    out: Array | None = None,
+) -> Array:
     """softmax, whose gradient is that of its cross-entropy with `label`: p - onehot(label), times `grad_scale`.
 
     The classes lie in all axes but the first, with `multi_output` in axis 1 (a label for each place of the others), with
@@ -175,9 +229,22 @@ def SoftmaxOutput(data: Array, label: Array, /, *, grad_scale: float = 1.0, igno
 
 
 @SoftmaxOutput.gradient
-def _(g: Array, y: Array, _data: Array, label: Array, /, *, grad_scale: float, ignore_label: float,
-      multi_output: bool, use_ignore: bool, preserve_shape: bool, normalization: str, out_grad: bool,
-      smooth_alpha: float) -> Any:
+def _(
+    g: Array,
+    y: Array,
+    _data: Array,
+    label: Array,
+    /,
+    *,
+    grad_scale: float,
+    ignore_label: float,
+    multi_output: bool,
+    use_ignore: bool,
+    preserve_shape: bool,
+    normalization: str,
+    out_grad: bool,
+    smooth_alpha: float,
+) -> Any:
     if label.shape == y.shape:
         grad = y - label
         count: Any = len(y) if normalization == "batch" else 1
@@ -210,7 +277,7 @@ def _regression(name: str, link: str, doc: str, error: Any) -> None:
         data = ins[0] or outs[0]
         label = (ins[1] if len(ins) > 1 else None) or data
         if data and label and math.prod(data) != math.prod(label):
-                raise ShapeError(f"{name}: label {label} does not fit data {data}")
+            raise ShapeError(f"{name}: label {label} does not fit data {data}")
         return [data, label], [data]
 
     function = get(link).kernel
@@ -222,27 +289,49 @@ def _regression(name: str, link: str, doc: str, error: Any) -> None:
         scale = y.dtype.type(grad_scale / max(1, y.size // len(y)))
         return error(y, label.reshape(y.shape)) * scale, None
 
-    kernel.__doc__ = doc + " `grad_scale` scales the gradient, which is divided by the number of outputs of a row."
+    kernel.__doc__ = (
+        doc + " `grad_scale` scales the gradient, which is divided by the number of outputs of a row."
+    )
     op(shape=shape, types="T, T -> T", name=name, ignores_head=True)(kernel).gradient(gradient)
 
 
-_regression("LinearRegressionOutput", "_copy", "The array, whose gradient is that of half the squared error to `label`.",
-            lambda y, label: y - label)
-_regression("MAERegressionOutput", "_copy", "The array, whose gradient is that of the absolute error to `label`.",
-            lambda y, label: np.sign(y - label))
-_regression("LogisticRegressionOutput", "sigmoid",
-            "sigmoid, whose gradient is that of its cross-entropy with `label`.", lambda y, label: y - label)
+_regression(
+    "LinearRegressionOutput",
+    "_copy",
+    "The array, whose gradient is that of half the squared error to `label`.",
+    lambda y, label: y - label,
+)
+_regression(
+    "MAERegressionOutput",
+    "_copy",
+    "The array, whose gradient is that of the absolute error to `label`.",
+    lambda y, label: np.sign(y - label),
+)
+_regression(
+    "LogisticRegressionOutput",
+    "sigmoid",
+    "sigmoid, whose gradient is that of its cross-entropy with `label`.",
+    lambda y, label: y - label,
+)
 
 
 @op("(*s) -> (*s)", aliases=["make_loss"], ignores_head=True)
-def MakeLoss(data: Array, /, *, grad_scale: float = 1.0, valid_thresh: float = 0.0,
-             normalization: Literal["null", "batch", "valid"] = "null") -> Array:
+def MakeLoss(
+    data: Array,
+    /,
+    *,
+    grad_scale: float = 1.0,
+    valid_thresh: float = 0.0,
+    normalization: Literal["null", "batch", "valid"] = "null",
+) -> Array:
     """The array as a loss: its gradient is `grad_scale` everywhere, whatever follows; divided by the batch size or by the
     number of elements above `valid_thresh`, as `normalization` says."""
     return data
 
 
 @MakeLoss.gradient
-def _(_g: Array, _y: Array, data: Array, /, *, grad_scale: float, valid_thresh: float, normalization: str) -> Array:
+def _(
+    _g: Array, _y: Array, data: Array, /, *, grad_scale: float, valid_thresh: float, normalization: str
+) -> Array:
     count = {"null": 1, "batch": len(data), "valid": max(1, int((data > valid_thresh).sum()))}[normalization]
     return np.full_like(data, grad_scale / count)

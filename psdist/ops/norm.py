@@ -22,13 +22,34 @@ def _wide(v: Array, ndim: int, axis: int) -> Array:
     return v.reshape(tuple(-1 if i == axis % ndim else 1 for i in range(ndim)))
 
 
-@op("(*s), (c), (c), (c), (c) -> (*s), (c), (c)", types="T, T, T, T, T -> T, T, T",
-    where={"c": _channels}, aux=("moving_mean", "moving_var"), outputs=("output", "mean", "var"),
-    num_visible=lambda p: 3 if p["output_mean_var"] else 1, aliases=["BatchNorm_v1"])
-def BatchNorm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, /, *,
-              eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
-              output_mean_var: bool = False, axis: int = 1, cudnn_off: bool = False,
-              min_calib_range: float | None = None, max_calib_range: float | None = None, is_train: bool) -> Any:
+@op(
+    "(*s), (c), (c), (c), (c) -> (*s), (c), (c)",
+    types="T, T, T, T, T -> T, T, T",
+    where={"c": _channels},
+    aux=("moving_mean", "moving_var"),
+    outputs=("output", "mean", "var"),
+    num_visible=lambda p: 3 if p["output_mean_var"] else 1,
+    aliases=["BatchNorm_v1"],
+)
+def BatchNorm(
+    data: Array,
+    gamma: Array,
+    beta: Array,
+    moving_mean: Array,
+    moving_var: Array,
+    /,
+    *,
+    eps: float = 1e-3,
+    momentum: float = 0.9,
+    fix_gamma: bool = True,
+    use_global_stats: bool = False,
+    output_mean_var: bool = False,
+    axis: int = 1,
+    cudnn_off: bool = False,
+    min_calib_range: float | None = None,
+    max_calib_range: float | None = None,
+    is_train: bool,
+) -> Any:
     """gamma · (x - mean) / √(var + eps) + beta for each index of `axis`. Ioffe and Szegedy, arXiv:1502.03167.
 
     In training, mean and variance are the batch's, and the moving ones follow them: m ← momentum · m + (1 - momentum) · batch.
@@ -52,8 +73,16 @@ def BatchNorm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving
 
 
 @BatchNorm.gradient
-def _(*arrays: Array, eps: float, fix_gamma: bool, use_global_stats: bool, output_mean_var: bool, axis: int,
-      is_train: bool, **_: Any) -> Any:
+def _(
+    *arrays: Array,
+    eps: float,
+    fix_gamma: bool,
+    use_global_stats: bool,
+    output_mean_var: bool,
+    axis: int,
+    is_train: bool,
+    **_: Any,
+) -> Any:
     g = arrays[0]
     mean, var, x, gamma = arrays[-7], arrays[-6], arrays[-5], arrays[-4]
     axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)

@@ -17,9 +17,9 @@ import numpy as np
 
 from ..errors import ConfigError
 
-__all__ = ["REQUIRED", "Axis", "DType", "Param", "format_param", "parse_params"]
+__all__ = ["FLOAT32", "REQUIRED", "Axis", "DType", "Param", "format_param", "parse_params"]
 
-REQUIRED: Any = object()   # the default of a parameter that has none
+REQUIRED: Any = object()  # the default of a parameter that has none
 
 Axis = int | tuple[int, ...] | None
 
@@ -28,6 +28,9 @@ class DType(str):
     """A NumPy dtype's name. As an annotation: a dtype, a type or a name is accepted."""
 
     __slots__ = ()
+
+
+FLOAT32 = DType("float32")
 
 
 def _bad(wanted: str) -> ConfigError:
@@ -55,7 +58,9 @@ def _as_int(value: Any) -> int:
 
 def _as_shape(value: Any) -> tuple[int, ...]:
     if isinstance(value, str):
-        value = ast.literal_eval(value.replace("L", "").replace("[", "(").replace("]", ")"))   # numbers and tuples only
+        value = ast.literal_eval(
+            value.replace("L", "").replace("[", "(").replace("]", ")")
+        )  # numbers and tuples only
     if isinstance(value, int | np.integer):
         return (int(value),)
     return tuple(_as_int(v) for v in value)
@@ -89,7 +94,7 @@ def _as_floats(value: Any) -> tuple[float, ...]:
 
 def _as_dtype(value: Any) -> str:
     try:
-        return np.dtype(value).name
+        return str(np.dtype(value).name)
     except TypeError as e:
         raise _bad("a dtype such as 'float32'") from e
 
@@ -172,7 +177,9 @@ def parse_params(op: str, known: Mapping[str, Param], given: Mapping[str, Any]) 
         try:
             out[name] = param.parse(value)
         except (ConfigError, ValueError, TypeError, SyntaxError) as e:
-            raise ConfigError(f"{op}: {name} is {value!r}; {e if isinstance(e, ConfigError) else 'wanted ' + param.wanted}") from e
+            raise ConfigError(
+                f"{op}: {name} is {value!r}; {e if isinstance(e, ConfigError) else 'wanted ' + param.wanted}"
+            ) from e
     for name, param in known.items():
         if name not in out:
             if param.default is REQUIRED:
@@ -186,6 +193,6 @@ def format_param(value: Any) -> str:
     if isinstance(value, tuple | list):
         inner = ", ".join(map(str, value))
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if isinstance(value, type) or isinstance(value, np.dtype):
+    if isinstance(value, type | np.dtype):
         return np.dtype(value).name
     return str(value)

@@ -46,15 +46,17 @@ def _expand(g: Array, x: Array, axis: Axis, exclude: bool) -> Array:
 
 
 def _register(
-    name: str, function: Callable[..., Any], doc: str, gradient: Callable[..., Any], aliases: tuple[str, ...] = ()
+    name: str,
+    function: Callable[..., Any],
+    doc: str,
+    gradient: Callable[..., Any],
+    aliases: tuple[str, ...] = (),
 ) -> None:
     def kernel(data: Array, /, *, axis: Axis = None, keepdims: bool = False, exclude: bool = False) -> Array:
         y = function(data, axis=_axes(data.ndim, axis, exclude), keepdims=True)
         return _finish(y, data, axis, keepdims, exclude)
 
-    def backward(
-        g: Array, y: Array, data: Array, /, *, axis: Axis, keepdims: bool, exclude: bool
-    ) -> Array:
+    def backward(g: Array, y: Array, data: Array, /, *, axis: Axis, keepdims: bool, exclude: bool) -> Array:
         return gradient(_expand(g, data, axis, exclude), _expand(y, data, axis, exclude), data)  # type: ignore[no-any-return]
 
     kernel.__doc__ = f"""{doc} over `axis` (all axes by default; with `exclude`, over all but these).
@@ -70,10 +72,16 @@ def _share(g: Array, y: Array, x: Array) -> Array:
 
 _register("sum", np.sum, "The sum", lambda g, _y, x: np.broadcast_to(g, x.shape), ("sum_axis",))
 _register("nansum", np.nansum, "The sum of what is not NaN", lambda g, _y, x: g * ~np.isnan(x))
-_register("mean", np.mean, "The mean", lambda g, y, x: np.broadcast_to(g * x.dtype.type(y.size / x.size), x.shape))
+_register(
+    "mean", np.mean, "The mean", lambda g, y, x: np.broadcast_to(g * x.dtype.type(y.size / x.size), x.shape)
+)
 _register("prod", np.prod, "The product", lambda g, y, x: g * y / x)
-_register("nanprod", np.nanprod, "The product of what is not NaN",
-          lambda g, y, x: np.where(np.isnan(x), 0, g * y / x).astype(x.dtype))
+_register(
+    "nanprod",
+    np.nanprod,
+    "The product of what is not NaN",
+    lambda g, y, x: np.where(np.isnan(x), 0, g * y / x).astype(x.dtype),
+)
 _register("max", np.max, "The largest element", _share, ("max_axis",))
 _register("min", np.min, "The smallest element", _share, ("min_axis",))
 
@@ -84,12 +92,18 @@ def norm(
 ) -> Array:
     """The L1 or L2 norm (`ord` 1 or 2) over `axis`, by default over all."""
     axes = _axes(data.ndim, axis)
-    y = np.abs(data).sum(axis=axes, keepdims=True) if ord == 1 else np.sqrt(np.square(data).sum(axis=axes, keepdims=True))
+    y = (
+        np.abs(data).sum(axis=axes, keepdims=True)
+        if ord == 1
+        else np.sqrt(np.square(data).sum(axis=axes, keepdims=True))
+    )
     return _finish(y, data, axis, keepdims, False)
 
 
 @norm.gradient
-def _(g: Array, y: Array, data: Array, /, *, ord: int, axis: Axis, out_dtype: str | None, keepdims: bool) -> Array:
+def _(
+    g: Array, y: Array, data: Array, /, *, ord: int, axis: Axis, out_dtype: str | None, keepdims: bool
+) -> Array:
     g, y = _expand(g, data, axis, False), _expand(y, data, axis, False)
     return g * np.sign(data) if ord == 1 else g * data / np.where(y == 0, 1, y)  # type: ignore[no-any-return]
 
@@ -101,8 +115,12 @@ def _register_arg(name: str, function: Callable[..., Any], doc: str) -> None:
         return y.astype(np.float32).reshape(_reduced(data.shape, axis, keepdims))
 
     kernel.__doc__ = f"The index of {doc} along `axis` (of the flattened array by default), as float32."
-    op("(*s) -> (*out)", name=name, where={"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)},
-       types="T -> float32")(kernel).gradient(lambda _g, _y, _x, /, **_: None)
+    op(
+        "(*s) -> (*out)",
+        name=name,
+        where={"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)},
+        types="T -> float32",
+    )(kernel).gradient(lambda _g, _y, _x, /, **_: None)
 
 
 _register_arg("argmax", np.argmax, "the largest element")

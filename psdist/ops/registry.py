@@ -10,15 +10,20 @@
         return g @ weight, g.T @ data, g.sum(axis=0)
 
 The function's name is the operator's, its positional-only arguments are arrays, its annotated keyword-only ones
-parameters, its docstring the manual. Kernels and gradients are plain functions over NumPy arrays; what stands above
-this table (NDArray, Symbol, autograd, the executor) is written once and knows no operator by name.
+parameters, its docstring the manual. Kernels and gradients are plain functions over NumPy arrays; what stands
+above this table (NDArray, Symbol, autograd, the executor) is written once and knows no operator by name.
 
 What a kernel may ask for, by a keyword of that name:
 - `out`: an array of the right shape and dtype to write into, or None. Ask for it wherever a copy is saved.
 - `is_train`: whether this is a training pass; `rng`: the NumPy generator of the device.
-A gradient gets the heads' gradients (visible outputs only), then all outputs, then all inputs. An argument whose name
-begins with `_` is not used, so its memory is free by then. It returns one array or None (zero) for each input, and may ask
-for `needs`, a tuple of bools: which inputs' gradients are wanted, and for `is_train`. Broadcasting is undone here, not in gradients.
+A gradient gets the heads' gradients (visible outputs only), then all outputs, then all inputs. An argument whose
+name begins with `_` is not used, so its memory is free by then. It returns one array or None (zero) for each
+input, and may ask for `needs`, a tuple of bools: which inputs' gradients are wanted, and for `is_train`.
+Broadcasting is undone by `backward`, not in gradients.
+
+What a kernel returns is its own: never a view of an input, and of the dtype that `infer_type` says. A gradient
+may return the head's gradient itself or a view of it. Infinities and NaN are results, not events: kernels leave
+NumPy's error state alone, and whoever runs them does so under `silent()`, once for a whole pass.
 """
 
 from __future__ import annotations
@@ -37,12 +42,17 @@ from ..errors import GraphError, ShapeError
 from .params import REQUIRED, Param, parse_params
 from .signature import Shape, Signature, Where
 
-__all__ = ["Op", "all_ops", "find", "get", "op", "unbroadcast"]
+__all__ = ["Op", "all_names", "all_ops", "find", "get", "op", "silent", "unbroadcast"]
 
 Array = NDArray[Any]
 Params = Mapping[str, Any]
 _INJECTED = ("out", "is_train", "rng")
 _table: dict[str, Op] = {}
+
+
+def silent() -> np.errstate:
+    """The context that kernels and gradients run in: division by zero and the like go unreported, as in MXNet."""
+    return np.errstate(all="ignore")
 
 
 @dataclass(eq=False, slots=True)
@@ -51,26 +61,27 @@ class Op:
 
     name: str
     kernel: Callable[..., Any]
-    inputs: tuple[str, ...]                  # names of the arrays, in order; auxiliary states last
-    optional: frozenset[str]                 # inputs that a call may leave out
-    variadic: bool                           # the last input stands for any number of arrays
+    inputs: tuple[str, ...]  # names of the arrays, in order; auxiliary states last
+    optional: frozenset[str]  # inputs that a call may leave out
+    variadic: bool  # the last input stands for any number of arrays
     params: dict[str, Param]
     signature: Signature | None
     shape_rule: Callable[..., tuple[list[Shape | None], list[Shape | None]]] | None
     types: str | Callable[..., tuple[list[str], list[str]]]
-    aux: tuple[str, ...]                     # inputs that a training pass changes; they have no gradient
-    mutates: tuple[str, ...]                 # inputs that the kernel writes (aux among them)
+    aux: tuple[str, ...]  # inputs that a training pass changes; they have no gradient
+    mutates: tuple[str, ...]  # inputs that the kernel writes (aux among them)
     outputs: tuple[str, ...]
     num_outputs_rule: Callable[[Params], int] | None
     num_visible_rule: Callable[[Params], int] | None
     active_rule: Callable[[Params], Sequence[str]] | None
-    ufunc: np.ufunc | None                   # the kernel is exactly this ufunc
-    asks: frozenset[str]                     # of _INJECTED
+    ufunc: np.ufunc | None  # on floating-point arrays the kernel is exactly this ufunc
+    asks: frozenset[str]  # of _INJECTED
     aliases: tuple[str, ...] = ()
-    ignores_head: bool = False               # a loss: its gradient does not look at the head's gradient
+    ignores_head: bool = False  # a loss: its gradient does not look at the head's gradient
+    passes: bool = False  # the first output is the first input, reshaped at most: a plan may let them share memory
     gradient_kernel: Callable[..., Any] | None = None
-    gradient_asks: frozenset[str] = frozenset()   # of `needs` and `is_train`
-    unused: frozenset[int] = field(default_factory=frozenset)   # positions that the gradient does not use
+    gradient_asks: frozenset[str] = frozenset()  # of `needs` and `is_train`
+    unused: frozenset[int] = field(default_factory=frozenset)  # positions that the gradient does not use
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
@@ -85,12 +96,20 @@ class Op:
         lines = [self.doc, ""]
         if self.signature is not None:
             lines += ["Shapes", f"    {self.signature.text}"]
-            lines += [f"    {n}: computed from {', '.join(inspect.signature(f).parameters)}"
-                      for n, f in self.signature.where.items()]
-        lines += ["", "Arrays", *(
-            f"    {'*' if self.variadic and n == self.inputs[-1] else ''}{n}"
-            + (" (optional)" if n in self.optional else "") + (" (auxiliary state)" if n in self.aux else "")
-            for n in self.inputs)]
+            lines += [
+                f"    {n}: computed from {', '.join(inspect.signature(f).parameters)}"
+                for n, f in self.signature.where.items()
+            ]
+        lines += [
+            "",
+            "Arrays",
+            *(
+                f"    {'*' if self.variadic and n == self.inputs[-1] else ''}{n}"
+                + (" (optional)" if n in self.optional else "")
+                + (" (auxiliary state)" if n in self.aux else "")
+                for n in self.inputs
+            ),
+        ]
         if self.params:
             lines += ["", "Parameters"]
             for p in self.params.values():
@@ -108,7 +127,7 @@ class Op:
 
     def active(self, params: Params, count: int | None = None) -> tuple[str, ...]:
         """Names of the arrays that a call with these parameters takes; `count` settles a variadic one."""
-        if self.variadic:
+        if self.variadic and (count is not None or self.active_rule is None):
             fixed, last = self.inputs[:-1], self.inputs[-1]
             rest = (params.get("num_args") or len(fixed)) if count is None else count
             return fixed + tuple(f"{last}{i}" for i in range(rest - len(fixed)))
@@ -158,13 +177,17 @@ class Op:
         if self.variadic:
             wanted_in = [left[min(i, len(left) - 1)] for i in range(len(ins))]
         else:
-            wanted_in = [left[min(self.inputs.index(n), len(left) - 1)] for n in self.active(params)][: len(ins)]
+            wanted_in = [left[min(self.inputs.index(n), len(left) - 1)] for n in self.active(params)][
+                : len(ins)
+            ]
         num_out = self.num_outputs(params)
         wanted_out = [right[min(i, len(right) - 1)] for i in range(num_out)]
         env: dict[str, str] = {}
         for wanted, given in zip(wanted_in + wanted_out, [*ins, *(outs or [None] * num_out)], strict=True):
             if given is not None and wanted.isupper() and env.setdefault(wanted, given) != given:
-                raise ShapeError(f"{self.name}: dtype {wanted} is {env[wanted]} and also {given} in {self.types}")
+                raise ShapeError(
+                    f"{self.name}: dtype {wanted} is {env[wanted]} and also {given} in {self.types}"
+                )
 
         def settle(wanted: str, given: str | None) -> str | None:
             if wanted.isupper():
@@ -238,12 +261,14 @@ def op(
     active: Callable[[Params], Sequence[str]] | None = None,
     ufunc: np.ufunc | None = None,
     ignores_head: bool = False,
+    passes: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Register the decorated kernel as an operator (see the module's head).
 
-    `shape(ins, params, outs)` stands in for a signature where one line cannot say it. `types` is such a line for dtypes: a
-    capital letter is one dtype throughout, a lower-case word a dtype or a parameter. `active` names the inputs in use, where a
-    parameter such as `no_bias` decides that.
+    `shape(ins, params, outs)` stands in for a signature where one line cannot say it. `types` is such a line for
+    dtypes: a capital letter is one dtype throughout, a lower-case word a dtype or a parameter. `active` names the
+    inputs in use, where a parameter such as `no_bias` decides that. `passes` says that the first output is the
+    first input, reshaped at most.
     """
 
     def register(kernel: Callable[..., Any]) -> Op:
@@ -276,6 +301,7 @@ def op(
             asks=frozenset(a.name for a in keywords if a.name in _INJECTED),
             aliases=tuple(aliases),
             ignores_head=ignores_head,
+            passes=passes,
         )
         for known_as in (new.name, *new.aliases):
             assert known_as not in _table, f"two operators named {known_as}"

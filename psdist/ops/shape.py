@@ -74,10 +74,20 @@ def _at(s: Shape, i: int, shape: Shape) -> int:
     return s[i]
 
 
-@op("(*s) -> (*out)", aliases=["Reshape"],
-    where={"out": lambda s, shape, reverse, target_shape: reshaped(s, shape or target_shape, reverse)})
-def reshape(data: Array, /, *, shape: tuple[int, ...] = (), reverse: bool = False,
-            target_shape: tuple[int, ...] = (), keep_highest: bool = False) -> Array:
+@op(
+    "(*s) -> (*out)",
+    aliases=["Reshape"],
+    where={"out": lambda s, shape, reverse, target_shape: reshaped(s, shape or target_shape, reverse)},
+)
+def reshape(
+    data: Array,
+    /,
+    *,
+    shape: tuple[int, ...] = (),
+    reverse: bool = False,
+    target_shape: tuple[int, ...] = (),
+    keep_highest: bool = False,
+) -> Array:
     """The same elements in another shape. Besides sizes, `shape` may hold codes: 0 keeps a size, -1 is inferred, -2 keeps
     all that are left, -3 merges two, -4 splits one into the two sizes after it."""
     return data.reshape(reshaped(data.shape, shape or target_shape, reverse))
@@ -152,7 +162,9 @@ def _concatenated(ins: list[Shape | None], params: Any, outs: list[Shape | None]
             raise ShapeError(f"arrays of {ndim} and of {len(s)} dimensions: {' '.join(map(str, known))}")
         for i, n in enumerate(s):
             if i != at and n and size[i] not in (0, n):
-                raise ShapeError(f"size {i} is {size[i]} and also {n} in {' '.join(map(str, known))}, dim={dim}")
+                raise ShapeError(
+                    f"size {i} is {size[i]} and also {n} in {' '.join(map(str, known))}, dim={dim}"
+                )
             size[i] = size[i] or n
     filled: list[Shape | None] = [
         s if s is None else tuple(n if i == at else n or size[i] for i, n in enumerate(s)) for s in ins
@@ -186,8 +198,12 @@ def _split_shape(s: Shape, num_outputs: int, axis: int, squeeze_axis: bool) -> S
     return (*s[:at], part, *s[at + 1 :])
 
 
-@op("(*s) -> (*out)", aliases=["split"], where={"out": _split_shape},
-    num_outputs=lambda p: int(p["num_outputs"]))
+@op(
+    "(*s) -> (*out)",
+    aliases=["split"],
+    where={"out": _split_shape},
+    num_outputs=lambda p: int(p["num_outputs"]),
+)
 def SliceChannel(data: Array, /, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False) -> Any:
     """`num_outputs` equal parts of the array along `axis`; `squeeze_axis` drops that axis from parts of size 1."""
     parts = np.split(data, num_outputs, axis=axis)
@@ -243,7 +259,9 @@ SwapAxis.gradient(lambda g, _y, _x, /, *, dim1, dim2: g.swapaxes(dim1, dim2))
 
 
 def _squeezed(s: Shape, axis: Axis) -> Shape:
-    axes = range(len(s)) if axis is None else [a % len(s) for a in ((axis,) if isinstance(axis, int) else axis)]
+    axes = (
+        range(len(s)) if axis is None else [a % len(s) for a in ((axis,) if isinstance(axis, int) else axis)]
+    )
     if axis is not None and any(s[a] != 1 for a in axes):
         raise ShapeError(f"axis {axis} of {s} is not of size 1")
     return tuple(n for i, n in enumerate(s) if not (i in axes and n == 1)) or (1,)

@@ -81,7 +81,7 @@ class Signature:
     where: Where = field(default_factory=dict)
     inputs: tuple[_Pattern, ...] = ()
     outputs: tuple[_Pattern, ...] = ()
-    _needs: dict[str, tuple[str, ...]] = field(default_factory=dict)   # what each `where` function asks for
+    _needs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what each `where` function asks for
 
     def __post_init__(self) -> None:
         left, right = self.text.split("->")
@@ -112,10 +112,7 @@ class Signature:
             elif isinstance(value, int) and not isinstance(value, bool):
                 sizes[key] = value
         places = [(self.inputs[min(k, len(self.inputs) - 1)], s) for k, s in zip(active, ins, strict=True)]
-        places += [
-            (self.outputs[min(i, len(self.outputs) - 1)], s)
-            for i, s in enumerate(outs)
-        ]
+        places += [(self.outputs[min(i, len(self.outputs) - 1)], s) for i, s in enumerate(outs)]
         num_in = len(ins)
         before: object = None
         while before != (sizes, runs):
@@ -125,8 +122,9 @@ class Signature:
                     self._match(name, pattern, shape, sizes, runs)
             self._compute(name, params, sizes, runs)
             self._broadcast(name, places[:num_in], sizes, runs)
-        filled = [self._build(pattern, shape, sizes, runs, i >= num_in)
-                  for i, (pattern, shape) in enumerate(places)]
+        filled = [
+            self._build(pattern, shape, sizes, runs, i >= num_in) for i, (pattern, shape) in enumerate(places)
+        ]
         return filled[:num_in], filled[num_in:]
 
     def _match(
@@ -135,7 +133,9 @@ class Signature:
         head, tail = pattern.head, pattern.tail
         fixed = len(head) + len(tail)
         if len(shape) < fixed or (pattern.run is None and len(shape) != fixed):
-            raise ShapeError(f"{op}: an array of shape {shape} where {pattern.text} is wanted, in {self.text}")
+            raise ShapeError(
+                f"{op}: an array of shape {shape} where {pattern.text} is wanted, in {self.text}"
+            )
         end = len(shape) - len(tail)
         for name, size in zip(head + tail, shape[: len(head)] + shape[end:], strict=True):
             if size:
@@ -162,7 +162,9 @@ class Signature:
             arguments = []
             for need in self._needs[name]:
                 value = runs.get(need, sizes.get(need)) if need not in params else params[need]
-                if need not in params and (value is None or value == 0 or (isinstance(value, tuple) and 0 in value)):
+                if need not in params and (
+                    value is None or value == 0 or (isinstance(value, tuple) and 0 in value)
+                ):
                     break
                 arguments.append(value)
             else:
@@ -175,7 +177,9 @@ class Signature:
                     try:
                         runs[name] = merge_shapes(runs.get(name), value) or value
                     except ShapeError as e:
-                        raise ShapeError(f"{op}: {name} is {known} and should be {value} in {self.text}") from e
+                        raise ShapeError(
+                            f"{op}: {name} is {known} and should be {value} in {self.text}"
+                        ) from e
                 else:
                     if known and known != value:
                         raise ShapeError(f"{op}: {name} is {known} and should be {value} in {self.text}")

@@ -32,7 +32,9 @@ def _full(value: Shape, n: int, default: int) -> Shape:
 def _conv_out(space: Shape, kernel: Shape, stride: Shape, dilate: Shape, pad: Shape) -> Shape:
     n = len(kernel)
     if len(space) != n:
-        raise ShapeError(f"a kernel of {n} dimensions over data with {len(space)} dimensions of space, {space}")
+        raise ShapeError(
+            f"a kernel of {n} dimensions over data with {len(space)} dimensions of space, {space}"
+        )
     stride, dilate, pad = _full(stride, n, 1), _full(dilate, n, 1), _full(pad, n, 0)
     out = tuple(
         (s + 2 * p - d * (k - 1) - 1) // t + 1
@@ -43,11 +45,17 @@ def _conv_out(space: Shape, kernel: Shape, stride: Shape, dilate: Shape, pad: Sh
     return out
 
 
-def _windows(kernel: Shape, stride: Shape, dilate: Shape, out: Shape) -> Iterator[tuple[Shape, tuple[slice, ...]]]:
+def _windows(
+    kernel: Shape, stride: Shape, dilate: Shape, out: Shape
+) -> Iterator[tuple[Shape, tuple[slice, ...]]]:
     """For each place in the window: its index, and the slices of padded space that it visits."""
     for at in itertools.product(*map(range, kernel)):
-        yield at, tuple(
-            slice(i * d, i * d + t * (o - 1) + 1, t) for i, d, t, o in zip(at, dilate, stride, out, strict=True)
+        yield (
+            at,
+            tuple(
+                slice(i * d, i * d + t * (o - 1) + 1, t)
+                for i, d, t, o in zip(at, dilate, stride, out, strict=True)
+            ),
         )
 
 
@@ -85,20 +93,41 @@ def _from_columns(
     return np.ascontiguousarray(inner.swapaxes(0, 1))
 
 
-@op("(n, c, *space), (num_filter, cg, *kernel), (num_filter) -> (n, num_filter, *places)",
-    types="T, T, T -> T", aliases=["Convolution_v1"],
+@op(
+    "(n, c, *space), (num_filter, cg, *kernel), (num_filter) -> (n, num_filter, *places)",
+    types="T, T, T -> T",
+    aliases=["Convolution_v1"],
     where={"cg": lambda c, num_group: c // num_group, "places": _conv_out},
-    active=without_bias("data", "weight", "bias"))
-def Convolution(data: Array, weight: Array, bias: Array | None = None, /, *, kernel: tuple[int, ...],
-                num_filter: int, stride: tuple[int, ...] = (), dilate: tuple[int, ...] = (),
-                pad: tuple[int, ...] = (), num_group: int = 1, no_bias: bool = False, workspace: int = 1024,
-                layout: str | None = None, cudnn_tune: str | None = None, cudnn_off: bool = False) -> Array:
+    active=without_bias("data", "weight", "bias"),
+)
+def Convolution(
+    data: Array,
+    weight: Array,
+    bias: Array | None = None,
+    /,
+    *,
+    kernel: tuple[int, ...],
+    num_filter: int,
+    stride: tuple[int, ...] = (),
+    dilate: tuple[int, ...] = (),
+    pad: tuple[int, ...] = (),
+    num_group: int = 1,
+    no_bias: bool = False,
+    workspace: int = 1024,
+    layout: str | None = None,
+    cudnn_tune: str | None = None,
+    cudnn_off: bool = False,
+) -> Array:
     """Cross-correlation of (n, c, *space) with `num_filter` kernels over 1 to 3 dimensions of space, plus a bias.
 
     Each output cell is Σ w · x over a window of `kernel` cells, `dilate` apart, that moves by `stride` over the data with `pad`
     zeros around. `num_group` splits channels and filters into groups that do not see one another."""
     n, kernel_dims = len(data), len(kernel)
-    stride, dilate, pad = _full(stride, kernel_dims, 1), _full(dilate, kernel_dims, 1), _full(pad, kernel_dims, 0)
+    stride, dilate, pad = (
+        _full(stride, kernel_dims, 1),
+        _full(dilate, kernel_dims, 1),
+        _full(pad, kernel_dims, 0),
+    )
     out = _conv_out(data.shape[2:], kernel, stride, dilate, pad)
     cols = _columns(data, kernel, stride, dilate, pad, out)
     w = weight.reshape(num_group, num_filter // num_group, -1)
@@ -109,9 +138,23 @@ def Convolution(data: Array, weight: Array, bias: Array | None = None, /, *, ker
 
 
 @Convolution.gradient
-def _(g: Array, _y: Array, data: Array, weight: Array, _bias: Array | None = None, /, *, kernel: Shape,
-      num_filter: int, stride: Shape, dilate: Shape, pad: Shape, num_group: int, needs: tuple[bool, ...],
-      **_: Any) -> Any:
+def _(
+    g: Array,
+    _y: Array,
+    data: Array,
+    weight: Array,
+    _bias: Array | None = None,
+    /,
+    *,
+    kernel: Shape,
+    num_filter: int,
+    stride: Shape,
+    dilate: Shape,
+    pad: Shape,
+    num_group: int,
+    needs: tuple[bool, ...],
+    **_: Any,
+) -> Any:
     dims = len(kernel)
     stride, dilate, pad = _full(stride, dims, 1), _full(dilate, dims, 1), _full(pad, dims, 0)
     out = g.shape[2:]
@@ -135,7 +178,9 @@ def _pool_geometry(
     if global_pool:
         return space, (1,) * n, (0,) * n, (1,) * n
     if len(kernel) != n:
-        raise ShapeError(f"a kernel of {len(kernel)} dimensions over data with {n} dimensions of space, {space}")
+        raise ShapeError(
+            f"a kernel of {len(kernel)} dimensions over data with {n} dimensions of space, {space}"
+        )
     stride, pad = _full(stride, n, 1), _full(pad, n, 0)
     out = []
     for s, k, t, p in zip(space, kernel, stride, pad, strict=True):
@@ -157,15 +202,19 @@ def _pool_out(
 
 def _pool_padded(x: Array, kernel: Shape, stride: Shape, pad: Shape, out: Shape, value: float) -> Array:
     """(n, c, *space) with room for every window, filled with `value` outside."""
-    after = [max(0, (o - 1) * t + k - s - p)
-             for s, k, t, p, o in zip(x.shape[2:], kernel, stride, pad, out, strict=True)]
+    after = [
+        max(0, (o - 1) * t + k - s - p)
+        for s, k, t, p, o in zip(x.shape[2:], kernel, stride, pad, out, strict=True)
+    ]
     if not any(pad) and not any(after):
         return x
     widths = [(0, 0), (0, 0), *zip(pad, after, strict=True)]
     return np.pad(x, widths, constant_values=value)
 
 
-def _pool_counts(space: Shape, kernel: Shape, stride: Shape, pad: Shape, out: Shape, include_pad: bool) -> Array:
+def _pool_counts(
+    space: Shape, kernel: Shape, stride: Shape, pad: Shape, out: Shape, include_pad: bool
+) -> Array:
     """How many cells each window averages; with `include_pad`, padding counts, but not what lies beyond it."""
     counts = np.ones(out, np.float32)
     for i, (s, k, t, p, o) in enumerate(zip(space, kernel, stride, pad, out, strict=True)):
@@ -178,11 +227,21 @@ def _pool_counts(space: Shape, kernel: Shape, stride: Shape, pad: Shape, out: Sh
 
 
 @op("(n, c, *space) -> (n, c, *places)", aliases=["Pooling_v1"], where={"places": _pool_out})
-def Pooling(data: Array, /, *, kernel: tuple[int, ...] = (),
-            pool_type: Literal["max", "avg", "sum", "lp"] = "max", global_pool: bool = False,
-            pooling_convention: Literal["valid", "full", "same"] = "valid", stride: tuple[int, ...] = (),
-            pad: tuple[int, ...] = (), p_value: int | None = None, count_include_pad: bool | None = None,
-            cudnn_off: bool = False, layout: str | None = None) -> Array:
+def Pooling(
+    data: Array,
+    /,
+    *,
+    kernel: tuple[int, ...] = (),
+    pool_type: Literal["max", "avg", "sum", "lp"] = "max",
+    global_pool: bool = False,
+    pooling_convention: Literal["valid", "full", "same"] = "valid",
+    stride: tuple[int, ...] = (),
+    pad: tuple[int, ...] = (),
+    p_value: int | None = None,
+    count_include_pad: bool | None = None,
+    cudnn_off: bool = False,
+    layout: str | None = None,
+) -> Array:
     """The largest, mean, sum or p-norm of each window of `kernel` cells that moves by `stride` over the padded data.
 
     `valid` drops an incomplete last window, `full` keeps it; `global_pool` takes all of space as one window. Padding counts in
@@ -211,9 +270,23 @@ def Pooling(data: Array, /, *, kernel: tuple[int, ...] = (),
 
 
 @Pooling.gradient
-def _(g: Array, y: Array, data: Array, /, *, kernel: Shape, pool_type: str, global_pool: bool,
-      pooling_convention: str, stride: Shape, pad: Shape, p_value: int | None, count_include_pad: bool | None,
-      cudnn_off: bool, layout: str | None) -> Array:
+def _(
+    g: Array,
+    y: Array,
+    data: Array,
+    /,
+    *,
+    kernel: Shape,
+    pool_type: str,
+    global_pool: bool,
+    pooling_convention: str,
+    stride: Shape,
+    pad: Shape,
+    p_value: int | None,
+    count_include_pad: bool | None,
+    cudnn_off: bool,
+    layout: str | None,
+) -> Array:
     space = data.shape[2:]
     kernel, stride, pad, out = _pool_geometry(space, kernel, stride, pad, pooling_convention, global_pool)
     x = _pool_padded(data, kernel, stride, pad, out, -math.inf if pool_type == "max" else 0)
@@ -223,7 +296,9 @@ def _(g: Array, y: Array, data: Array, /, *, kernel: Shape, pool_type: str, glob
     elif pool_type == "lp":
         assert p_value is not None
         g = g * np.where(y == 0, 0, y ** (1 - p_value))
-    open_ = np.ones(y.shape, bool)   # windows whose largest element is not found yet: the first one gets it all
+    open_ = np.ones(
+        y.shape, bool
+    )  # windows whose largest element is not found yet: the first one gets it all
     for _, where in _windows(kernel, stride, (1,) * len(kernel), out):
         part = x[(..., *where)]
         if pool_type == "max":

@@ -1,0 +1,69 @@
+"""Draws the inputs of an operator's examples. Plain NumPy, so that the oracle's Python can draw the same ones."""
+
+import numpy as np
+
+
+class Draw:
+    """An input of a shape: numbers of `kind`, between `low` and `high`. Float kinds take the case's dtype, others keep `dtype`."""
+
+    def __init__(self, shape, low=-2.0, high=2.0, kind="real", dtype=None, smooth=True):
+        self.shape, self.low, self.high, self.kind, self.dtype = tuple(shape), low, high, kind, dtype
+        self.smooth = smooth and kind in ("real", "distinct", "spd", "lower")   # a numeric gradient makes sense
+
+    def __call__(self, rng, dtype):
+        dtype = self.dtype or dtype
+        shape = self.shape
+        if self.kind == "real":
+            x = rng.uniform(self.low, self.high, shape)
+        elif self.kind == "distinct":   # any two at least 1/16 apart: no ties, no kinks within a difference step
+            n = int(np.prod(shape, dtype=int))
+            x = (rng.permutation(n).reshape(shape) - n // 2 + 0.37) / 16
+        elif self.kind == "int":
+            x = rng.integers(int(self.low), int(self.high), shape)
+        elif self.kind == "probability":
+            x = rng.uniform(0.1, 1, shape)
+            x = x / x.sum(axis=-1, keepdims=True)
+        elif self.kind == "spd":
+            a = rng.uniform(-1, 1, shape)
+            x = a @ np.swapaxes(a, -1, -2) + shape[-1] * np.eye(shape[-1])
+        elif self.kind == "lower":
+            x = np.tril(rng.uniform(-1, 1, shape)) + 2 * np.eye(shape[-1])
+        else:
+            raise ValueError(self.kind)
+        return np.asarray(x).astype(dtype)
+
+
+def real(*shape, low=-2.0, high=2.0):
+    return Draw(shape, low, high)
+
+
+def positive(*shape, low=0.2, high=2.0):
+    return Draw(shape, low, high)
+
+
+def unit(*shape):
+    return Draw(shape, -0.9, 0.9)
+
+
+def distinct(*shape):
+    return Draw(shape, kind="distinct")
+
+
+def ints(high, *shape, low=0, dtype=None):
+    """Integers in the case's float dtype (as MXNet's indices usually come), or in `dtype`."""
+    return Draw(shape, low, high, "int", dtype)
+
+
+class Example:
+    """One way to call an operator: parameters and inputs. `grad=False` where no numeric gradient can agree."""
+
+    def __init__(self, *inputs, dtypes=None, grad=True, head=None, same=True, backward=True, **params):
+        self.inputs = [real(*i) if isinstance(i, tuple) else i for i in inputs]
+        self.params, self.grad = params, grad
+        self.dtypes = dtypes or ("float32", "float64")
+        self.same = same           # the oracle gives the same numbers (a random draw does not)
+        self.backward = backward   # and has a gradient to compare
+
+    def draw(self, seed, dtype):
+        rng = np.random.default_rng(seed)
+        return [i(rng, dtype) for i in self.inputs]
