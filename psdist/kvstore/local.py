@@ -59,7 +59,8 @@ class LocalKVStore(KVStore):
             if self._updater is None:
                 add_into(value._data, arrays)
             else:
-                self._updater(key, self._sum(key, arrays), value)
+                pushed = NDArray(arrays[0]) if len(arrays) == 1 else self._sum(key, arrays)
+                self._updater(key, pushed, value)
 
     def _pull(self, pairs: Pairs, priority: int) -> None:
         for key, outs in pairs:

@@ -257,7 +257,12 @@ class Client:
             return
         self.state = "leaving"
         done.remaining = 1
-        self.submit(Request(SCHEDULER, m.Leave(self.next_seq()), done, -_HURRY), now)
+
+        def left(reply: Reply) -> None:
+            self.state = "left"
+
+        # last of all: after every push that still waits for its turn
+        self.submit(Request(SCHEDULER, m.Leave(self.next_seq()), done, -_HURRY, deliver=left), now)
 
     def abort(self, reason: str) -> None:
         """This worker has failed: tell the scheduler, who tells everybody."""

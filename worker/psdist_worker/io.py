@@ -115,6 +115,8 @@ class IO:
                 while todo:
                     todo.popleft()(now)
                 loop.work(now)
+            while self._todo:  # what was asked just before close()
+                self._todo.popleft()(time.monotonic())
             loop.flush(time.monotonic() + self._linger_s)
         except Exception as e:
             # a bug here must not become a caller that waits for ever

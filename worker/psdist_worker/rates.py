@@ -22,6 +22,7 @@ class Rates:
         self.optimizer: Any = None
         self._told: tuple[float, float] = (0.0, 0.0)
         self._wire: tuple[str, dict[str, Any]] = ("", {})
+        self._base = 0  # what the optimizer counts at clock 0
         self._round = -1  # the latest round that a push was made for
 
     def set_optimizer(
@@ -30,7 +31,9 @@ class Rates:
         """What to tell each server."""
         self.optimizer = optimizer
         self._wire = name, numbers = optimizer.to_wire()
-        self._round = max((info.clock for info in infos.values()), default=0) - 1
+        clock = max((info.clock for info in infos.values()), default=0)
+        self._round = clock - 1
+        self._base = optimizer.begin_num_update - clock
         self._count()
         self._told = lr, wd = float(optimizer.learning_rate), float(optimizer.wd)
         lr_mult, wd_mult = (self._multipliers(which, infos) for which in ("lr_mult", "wd_mult"))
@@ -42,6 +45,8 @@ class Rates:
         A rate that changes when some key's gradient of a round is on its way holds from the next round on.
         """
         optimizer = self.optimizer
+        if optimizer is None:
+            return None
         begins = clock > self._round
         if begins:
             self._round = clock
@@ -57,10 +62,14 @@ class Rates:
         self._told = rates
         return (clock if begins else clock + 1), *rates
 
+    def resume(self) -> None:
+        """The optimizer's count was loaded: go on from there."""
+        self._base = self.optimizer.num_update - (self._round + 1)
+
     def _count(self) -> None:
         """Count the updates as the optimizer itself would; its scheduler looks at the number."""
         optimizer = self.optimizer
-        optimizer.num_update = max(optimizer.num_update, optimizer.begin_num_update + self._round + 1)
+        optimizer.num_update = max(optimizer.num_update, self._base + self._round + 1)
 
     def _multipliers(self, which: str, infos: dict[Key, KeyInfo]) -> dict[str, float]:
         optimizer = self.optimizer

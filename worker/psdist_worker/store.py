@@ -33,6 +33,7 @@ from psdist.wire import encode
 from psdist.wire import messages as m
 from psdist.wire.codec import DTYPES, PACKED
 
+from . import states
 from .client import SCHEDULER, Call, Client, Reply, Request
 from .io import IO
 from .memory import Buffers, Targets
@@ -73,9 +74,10 @@ class DistKVStore(KVStore):
             threading.Lock()
         )  # guards clocks, so that messages are queued in the order of their clocks
         self._acks = threading.Condition()  # guards `acknowledged`, `_in_flight`, `_error`
-        self._in_flight = 0  # pushes without acknowledgement
+        self._in_flight = 0  # calls in the background, pushes above all, without acknowledgement
         self._error: PSError | None = None  # of something in the background
         self._barriers = 0
+        self._optimizer: Any = None  # the one given to set_optimizer
         self._rates = Rates()
         self._is_closed = False
         self._pid = os.getpid()
@@ -84,7 +86,8 @@ class DistKVStore(KVStore):
         self._io.start()
         try:
             self._join()
-        except BaseException:
+        except BaseException as e:
+            self._abort(e)
             self._io.close(linger_s=0.5)
             raise
         atexit.register(self._at_exit)
@@ -94,9 +97,8 @@ class DistKVStore(KVStore):
         address = f"tcp://[{uri}]:{port}" if ":" in uri else f"tcp://{uri}:{port}"
         limit_s = self._settings.connect_timeout_s + self._settings.start_timeout_s
         wait = _Wait()
-        call = Call(
-            1, 10 * limit_s, wait.wake
-        )  # the scheduler's setting counts: the client knows when to stop
+        # ten times, since the scheduler's own setting counts, and the client knows when to stop
+        call = Call(1, 10 * limit_s, wait.wake)
         self._io.do(lambda now: self._client.start(address, call, now))
         wait.until(call, 10 * limit_s)
         if self._staleness and self.rank == 0:
@@ -330,6 +332,7 @@ class DistKVStore(KVStore):
                 "update_on_kvstore=False"
             )
         self._check()
+        self._optimizer = optimizer
         if self.rank == 0:
             with self._lock:
                 message = self._rates.set_optimizer(optimizer, self._infos, self._client.next_seq)
@@ -353,21 +356,16 @@ class DistKVStore(KVStore):
 
     def _new_rates(self, infos: Sequence[KeyInfo]) -> list[Request]:
         """What the servers must know before the next round of these keys."""
-        hyper = (
-            self._rates.for_round(max([info.clock for info in infos], default=0))
-            if self._rates.optimizer
-            else None
-        )
+        hyper = self._rates.for_round(max([info.clock for info in infos], default=0))
         if hyper is None:
             return []
         from_round, lr, wd = hyper
 
         def done(call: Call) -> None:
-            if call.error is not None:
-                self._acknowledged((), call.error)
-                with self._acks:
-                    self._in_flight += 1  # it was not a push
+            self._acknowledged((), call.error)
 
+        with self._acks:
+            self._in_flight += 1
         call = Call(self._client.num_servers, self._settings.request_timeout_s, done)
         next_seq = self._client.next_seq
         return [
@@ -377,14 +375,54 @@ class DistKVStore(KVStore):
 
     def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
         """Gather the optimizer's state of every key from the servers, into a file that any store loads."""
-        Path(fname).write_bytes(self._gather_states(dump_optimizer))
+        optimizer = self._need_optimizer()
+        self._drain()
+        layout = Layout(list(self._infos.values()))
+        messages = [
+            (piece.server, m.GetState(self._client.next_seq(), piece.numbers, piece.offsets))
+            for piece in layout.pieces
+        ]
+        replies: dict[int, m.States] = {}
+
+        def take(i: int, reply: Reply) -> None:
+            assert isinstance(reply, m.States), reply
+            replies[i] = reply
+
+        self._ask_all(messages, what=lambda: "every key", deliver=take)
+        Path(fname).write_bytes(states.gather(layout, replies, optimizer).get_states(dump_optimizer))
 
     def load_optimizer_states(self, fname: Any) -> None:
         """Give the servers the states in a file. Every worker calls this; rank 0's file counts."""
-        raise ConfigError("load_optimizer_states: not yet")
+        optimizer = self._need_optimizer()
+        self._drain()
+        if self.rank == 0:
+            updater = opt.Updater(optimizer)
+            updater.set_states(Path(fname).read_bytes())
+            by_key = states.spread(updater, self._infos)
+            layout = Layout(list(self._infos.values()))
+            next_seq = self._client.next_seq
+            self._ask_all(
+                [
+                    (piece.server, states.set_state_message(next_seq(), layout, piece, by_key))
+                    for piece in layout.pieces
+                ],
+                what=lambda: "every key",
+            )
+            self._rates.resume()
+        self.barrier()
 
-    def _gather_states(self, dump_optimizer: bool) -> bytes:
-        raise ConfigError("save_optimizer_states: not yet")
+    def _need_optimizer(self) -> Any:
+        self._check()
+        if self._optimizer is None:
+            raise ConfigError("this store has no optimizer, so no states: call set_optimizer first")
+        return self._optimizer
+
+    def _drain(self) -> None:
+        """Wait until what was pushed is applied. Raises the error of a push."""
+        limit_s = self._settings.request_timeout_s + _BACKSTOP_S
+        with self._acks:
+            self._acks.wait_for(lambda: self._error is not None or not self._in_flight, limit_s)
+        self._check()
 
     # --- together ---------------------------------------------------------------------------------
 
@@ -408,23 +446,28 @@ class DistKVStore(KVStore):
     def _close(self, error: BaseException | None) -> None:
         if self._is_closed:
             return
+        atexit.unregister(self._at_exit)
         settings = self._settings
         try:
             if error is not None and not isinstance(error, SystemExit):
-                reason = f"{type(error).__name__}: {error}"
-                self._io.do(lambda now: self._client.abort(reason))
+                self._abort(error)
                 return
-            with self._acks:
-                limit_s = settings.request_timeout_s + _BACKSTOP_S
-                self._acks.wait_for(lambda: self._error is not None or not self._in_flight, limit_s)
+            self._drain()
             wait = _Wait()
             call = Call(1, settings.close_timeout_s, wait.wake)
             self._io.do(lambda now: self._client.leave(call, now))
             wait.until(call, settings.close_timeout_s)
+        except PSError as e:
+            self._abort(e)
+            raise
         finally:
             self._is_closed = True
             self._io.close(linger_s=min(1.0, settings.close_timeout_s))
-            atexit.unregister(self._at_exit)
+
+    def _abort(self, error: BaseException) -> None:
+        """Tell the others that this worker has failed, unless they know it or failed first."""
+        reason = f"{type(error).__name__}: {error}"
+        self._io.do(lambda now: self._client.abort(reason))
 
     def _at_exit(self) -> None:
         """The script has ended without close(); how, decides what the others hear."""
