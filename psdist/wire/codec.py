@@ -37,7 +37,10 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_FRAME_NBYTES",
     "MAX_HEADER",
+    "MAX_LIST",
+    "MAX_MAP",
     "MAX_PACK_NBYTES",
+    "MAX_TEXT",
     "PACKED",
     "BadMessage",
     "decode",
@@ -50,9 +53,9 @@ MAX_HEADER: Final = 4 << 20  # bytes: 100,000 slices in one message
 MAX_FRAMES: Final = 4096
 MAX_PACK_NBYTES: Final = 8 << 20  # the small arrays of one message; cut a larger batch into several
 MAX_FRAME_NBYTES: Final = 1 << 30  # the largest slice that PSDIST_SLICE_BYTES allows
-_MAX_LIST: Final = 1024  # members, names: msgpack allocates what a list claims, at every level of nesting
-_MAX_MAP: Final = 65536
-_MAX_TEXT: Final = 65536
+MAX_LIST: Final = 1024  # members, names: msgpack allocates what a list claims, at every level of nesting
+MAX_MAP: Final = 65536
+MAX_TEXT: Final = 65536
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {  # MXNet's numbers, as in .params files
     0: np.dtype("<f4"),
@@ -316,10 +319,10 @@ def _read_header(frame: Any) -> list[Any]:
             use_list=True,
             raw=False,
             strict_map_key=True,
-            max_str_len=_MAX_TEXT,
+            max_str_len=MAX_TEXT,
             max_bin_len=MAX_HEADER,
-            max_array_len=min(_MAX_LIST, view.nbytes),  # lists are allocated before their items are seen
-            max_map_len=_MAX_MAP,
+            max_array_len=min(MAX_LIST, view.nbytes),  # lists are allocated before their items are seen
+            max_map_len=MAX_MAP,
             max_ext_len=0,
         )
     except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as e:
