@@ -14,7 +14,7 @@ from __future__ import annotations
 import numbers
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self, TextIO
 
@@ -75,6 +75,23 @@ class MXRecordIO:
         """The offset where the next record starts."""
         return self._opened().tell()
 
+    def seek_to(self, offset: int) -> None:
+        """Let `read()` give the record that starts at `offset`."""
+        self._opened().seek(offset)
+
+    def offsets(self) -> Iterator[int]:
+        """Where each record starts, from the current position on, without reading what is in them."""
+        while True:
+            at = self.tell()
+            part: tuple[int, int] | None = (_FIRST, 0)
+            while part is not None and part[0] in (_FIRST, _MIDDLE):
+                part = self._next_part(inside=self.tell() != at)
+                if part is not None:
+                    self._opened().seek(part[1] + -part[1] % 4, os.SEEK_CUR)
+            if part is None:
+                return
+            yield at
+
     def write(self, buf: bytes) -> None:
         """Append one record."""
         file = self._opened()
@@ -94,29 +111,34 @@ class MXRecordIO:
         if self.writable:
             raise PSError(f"{self.uri!r} is open for writing; open it with flag 'r' to read")
         parts: list[bytes] = []
-        while True:
-            at = file.tell()
-            head = file.read(8)
-            if not head and not parts:
-                return None
-            if len(head) < 8:
-                raise self._damaged(at, f"a record's head is cut short: {len(head)} of 8 bytes")
-            if head[:4] != _MAGIC:
-                raise self._damaged(
-                    at, f"no record starts here: found {head[:4].hex()}, wanted {_MAGIC.hex()}"
-                )
-            (word,) = struct.unpack_from("<I", head, 4)
-            kind, length = word >> 29, word & _MAX_LENGTH
-            if kind not in ((_MIDDLE, _LAST) if parts else (_WHOLE, _FIRST)):
-                found = _KINDS.get(kind, "no known kind")
-                wanted = "a middle or last part" if parts else "a whole record or a first part"
-                raise self._damaged(at, f"found {found} (kind {kind}), wanted {wanted}")
-            padded = length + -length % 4
-            if at + 8 + padded > self._size:
-                raise self._damaged(at, f"a record of {length} bytes, but {self._size - at - 8} bytes follow")
-            parts.append(file.read(padded)[:length])
+        while (part := self._next_part(inside=bool(parts))) is not None:
+            kind, length = part
+            parts.append(file.read(length + -length % 4)[:length])
             if kind in (_WHOLE, _LAST):
                 return _MAGIC.join(parts)
+        return None
+
+    def _next_part(self, *, inside: bool) -> tuple[int, int] | None:
+        """The kind and the length of the part that follows, whose data are all there; None at the end."""
+        file = self._opened()
+        at = file.tell()
+        head = file.read(8)
+        if not head and not inside:
+            return None
+        if len(head) < 8:
+            raise self._damaged(at, f"a record's head is cut short: {len(head)} of 8 bytes")
+        if head[:4] != _MAGIC:
+            raise self._damaged(at, f"no record starts here: found {head[:4].hex()}, wanted {_MAGIC.hex()}")
+        (word,) = struct.unpack_from("<I", head, 4)
+        kind, length = word >> 29, word & _MAX_LENGTH
+        if kind not in ((_MIDDLE, _LAST) if inside else (_WHOLE, _FIRST)):
+            wanted = "a middle or last part" if inside else "a whole record or a first part"
+            raise self._damaged(
+                at, f"found {_KINDS.get(kind, 'no known kind')} (kind {kind}), wanted {wanted}"
+            )
+        if at + 8 + length + -length % 4 > self._size:
+            raise self._damaged(at, f"a record of {length} bytes, but {self._size - at - 8} bytes follow")
+        return kind, length
 
     def __enter__(self) -> Self:
         return self

@@ -81,3 +81,61 @@ def images():
     rng = np.random.RandomState(0)
     noise = rng.randint(0, 256, (10, 14, 3)).astype(np.uint8)
     return {"bytes": noise, "floats": rng.rand(10, 14, 3).astype(np.float32), "pixel": noise[:1, :1]}
+
+
+# Iterators over the fixture files: (name, class, arguments). Text with a dot in it becomes a fixture's path.
+_CSV = {"data_csv": "rows.csv", "data_shape": (3,), "batch_size": 3}
+_SVM = {"data_libsvm": "rows.svm", "data_shape": (3,), "batch_size": 2}
+_MNIST = {"image": "images.idx", "label": "labels.idx", "batch_size": 2, "shuffle": False}
+ITERATORS = [
+    ("csv", "CSVIter", {**_CSV, "label_csv": "labels.csv"}),
+    ("csv_no_label", "CSVIter", {**_CSV, "data_shape": (3, 1), "batch_size": 5}),
+    ("csv_whole", "CSVIter", {**_CSV, "data_shape": (1, 3), "batch_size": 7, "dtype": "int32"}),
+    ("csv_pad", "CSVIter", {**_CSV, "round_batch": False}),
+    ("svm", "LibSVMIter", _SVM),
+    ("svm_part", "LibSVMIter", {**_SVM, "num_parts": 2}),
+    (
+        "svm_labels",
+        "LibSVMIter",
+        {**_SVM, "label_libsvm": "labels.svm", "label_shape": (2,), "batch_size": 3},
+    ),
+    ("mnist_flat", "MNISTIter", {**_MNIST, "flat": True, "batch_size": 3}),
+    ("mnist", "MNISTIter", {**_MNIST, "num_parts": 3, "part_index": 1}),
+]
+
+_REC = {"path_imgrec": "images.rec", "batch_size": 2, "data_shape": (3, 8, 9)}
+ITERATORS += [
+    ("rec " + " ".join(f"{k}={v}" for k, v in changes.items()), "ImageRecordIter", {**_REC, **changes})
+    for changes in [
+        {},
+        {"mirror": True},
+        {"resize": 6},
+        {"resize": 14, "inter_method": 2},
+        {"resize": 11, "inter_method": 9},
+        {"pad": 3, "fill_value": 7, "data_shape": (3, 15, 15)},
+        {"rotate": 30, "fill_value": 7},
+        {"max_random_scale": 0.5, "min_random_scale": 0.5, "data_shape": (3, 4, 4)},
+        {"min_img_size": 20},
+        {"max_crop_size": 9, "min_crop_size": 9, "data_shape": (3, 8, 8)},
+        {"mean_r": 10, "mean_g": 20, "mean_b": 30, "std_r": 2, "std_g": 4, "std_b": 8, "scale": 0.5},
+        {"data_shape": (3, 25, 5)},
+        {"data_shape": (1, 8, 9)},
+        {"dtype": "uint8"},
+        {"path_imglist": "images.lst", "label_width": 2},
+        {"num_parts": 2, "part_index": 1, "path_imgidx": "images.recidx"},
+    ]
+]
+
+
+def record_images():
+    """The pictures in images.rec: of several shapes."""
+    rng = np.random.RandomState(1)
+    return [
+        rng.randint(0, 256, (h, w, 3)).astype(np.uint8) for h, w in [(12, 16), (16, 12), (10, 10), (9, 30)]
+    ]
+
+
+def with_paths(arguments, folder):
+    """The arguments with names of fixtures made paths in `folder`."""
+    is_file = lambda v: isinstance(v, str) and "." in v  # noqa: E731
+    return {k: str(folder / v) if is_file(v) else v for k, v in arguments.items()}

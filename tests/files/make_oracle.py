@@ -84,7 +84,22 @@ def images():
     np.savez_compressed(HERE / "images.npz", **answers)
 
 
-PARTS = [params, recordio, images]
+def iterators():
+    """Three epochs of every iterator over the small files beside this."""
+    answers = {}
+    for name, kind, arguments in arrays.ITERATORS:
+        it = getattr(mx.io, kind)(**arrays.with_paths(arguments, HERE))
+        for epoch in range(3):
+            for i, batch in enumerate(it):
+                key = f"{name}/{epoch}/{i}"
+                answers[key + "/data"] = batch.data[0].asnumpy()
+                answers[key + "/label"] = batch.label[0].asnumpy()
+                answers[key + "/pad"] = np.int64(batch.pad)
+            it.reset()
+    np.savez_compressed(HERE / "iterators.npz", **answers)
+
+
+PARTS = [params, recordio, images, iterators]
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
