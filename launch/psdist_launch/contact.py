@@ -28,6 +28,7 @@ from .cluster import Member
 __all__ = ["SchedulerContact", "ask_status", "where"]
 
 _EVERY_S = 1.0  # from one question to the next
+_JOINING_EVERY_S = 0.2  # until the job runs
 _MAX_MESSAGE = 1 << 22  # bytes; a report is a few KB
 
 
@@ -48,6 +49,7 @@ class SchedulerContact:
         self._unsent: list[m.Lost] = []  # from before the scheduler answered
         self.report: m.StatusReport | None = None  # the last one
         self.refusal = ""
+        self._abort_step = -1
         self.blamed: tuple[Member, str] | None = None  # whom an Abort named, and its reason
 
     def __enter__(self) -> SchedulerContact:
@@ -78,6 +80,11 @@ class SchedulerContact:
             self._context.term()
         self._socket = self._context = None
 
+    def fileno(self) -> int:
+        """ZeroMQ's own descriptor: it tells of news once, so `poll` reads until nothing is left."""
+        assert self._socket is not None
+        return int(self._socket.getsockopt(zmq.FD))
+
     def poll(self, now: float) -> None:
         """Read what has come, and ask again when it is time. Never waits."""
         if self._socket is None:
@@ -92,7 +99,8 @@ class SchedulerContact:
             except ProtocolError:
                 continue  # it is only the launcher's view that stays old
         if self._welcome and now >= self._ask_at:
-            self._ask_at = now + _EVERY_S
+            is_running = self.report is not None and self.report.state != "joining"
+            self._ask_at = now + (_EVERY_S if is_running else _JOINING_EVERY_S)
             self._send(m.Status(next(self._seq)))
 
     def wait(self, timeout_s: float) -> bool:
@@ -111,7 +119,7 @@ class SchedulerContact:
 
     def where(self, member: Member | None) -> str:
         """Where `member`, or the job, was last: "in step 12"."""
-        return where(self.report, member)
+        return where(self.report, member, self._abort_step)
 
     def _take(self, message: m.Message) -> None:
         match message:
@@ -122,8 +130,9 @@ class SchedulerContact:
                 self._unsent.clear()
             case m.StatusReport():
                 self.report = message
-            case m.Abort(reason=reason, role="scheduler" | "server" | "worker" as role, rank=rank):
-                self.blamed = Member(role, max(rank, 0)), reason
+            case m.Abort(role="scheduler" | "server" | "worker" as role):
+                self.blamed = Member(role, max(message.rank, 0)), message.reason
+                self._abort_step = max(self._abort_step, message.step)
             case m.Error(code="not-admitted"):  # the connection was made anew
                 self._say_hello()
             case m.Error(text=text):
@@ -139,15 +148,15 @@ class SchedulerContact:
             self._socket.send_multipart(frames, zmq.NOBLOCK)
 
 
-def where(report: m.StatusReport | None, member: Member | None) -> str:
-    """Where the job was by the scheduler's last report: at `member`, else at the worker that is furthest."""
+def where(report: m.StatusReport | None, member: Member | None, at_least: int = -1) -> str:
+    """Where `member`, if it is a worker, or else the job was when last heard of."""
     if report is None:
         return "before the scheduler answered"
     if report.state == "joining":
         return "while the job was joining"
     steps = {(one.role, one.rank): one.step for one in report.members}
     own = steps.get((member.role, member.rank), -1) if member and member.role == "worker" else -1
-    return f"in step {own if own >= 0 else max(steps.values(), default=0)}"
+    return f"in step {max(at_least, own if own >= 0 else max(steps.values(), default=0))}"
 
 
 def ask_status(host: str, port: int, job: str, key_file: str = "", timeout_s: float = 5.0) -> str:

@@ -35,6 +35,9 @@ _LAST_WORDS = 200  # characters
 class Contact(Protocol):
     """What the supervisor knows of the job from inside it, by way of the scheduler."""
 
+    def fileno(self) -> int | None:
+        """What becomes readable when `poll` has something to read, if anything."""
+
     def poll(self, now: float) -> None:
         """Read what has come, and ask again when it is time. Never waits."""
 
@@ -53,6 +56,9 @@ class Silent:
     """The contact of a job that has none."""
 
     blamed = None
+
+    def fileno(self) -> int | None:
+        return None
 
     def poll(self, now: float) -> None:
         pass
@@ -131,6 +137,8 @@ class Supervisor:
     def run(self, contact: Contact | None = None) -> Verdict:
         """Wait for the end of the job."""
         self._contact = contact or self._contact
+        if (line := self._contact.fileno()) is not None:
+            self._selector.register(line, selectors.EVENT_READ, None)
         while self._ending.running:
             self._turn()
         self._sweep()
