@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TextIO
 
 from .checkpoint import save_checkpoint
+from .settings import Settings
 
 __all__ = [
     "BatchEndParam",
@@ -112,17 +113,18 @@ class ProgressBar:
         self.bar_len = length
         self.text = text  # shown before the bar; may be changed while it runs
         self._file = file or sys.stderr
+        self._redraws = self._file.isatty() or Settings.read().draws_bars
 
     def __call__(self, param: BatchEndParam) -> None:
         done = param.nbatch + 1
-        if not self._file.isatty() and done < self.total:
+        if not self._redraws and done < self.total:
             return
         filled = round(self.bar_len * min(1.0, done / self.total))
         bar = "█" * filled + "░" * (self.bar_len - filled)
         values = param.eval_metric.get_name_value() if param.eval_metric is not None else []
         figures = "  ".join(f"{name} {value:.4f}" for name, value in values)
         line = f"{self.text}{bar} {done}/{self.total}  {figures}".rstrip()
-        if self._file.isatty():
+        if self._redraws:
             self._file.write(f"\r{line}\x1b[K" + ("\n" if done >= self.total else ""))
         else:
             self._file.write(line + "\n")

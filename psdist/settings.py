@@ -137,6 +137,12 @@ class Settings:
     close_timeout_s: float = _setting(
         "PSDIST_CLOSE_TIMEOUT", 5.0, "how long close() may take to say goodbye and to deliver", _seconds
     )
+    draws_bars: bool = _setting(
+        "PSDIST_DRAW_BARS",
+        False,
+        "1: draw progress bars although the output is no terminal; `psdist run` sets it, and shows them on its own",
+        _flag,
+    )
     slice_nbytes: int = _setting(
         "PSDIST_SLICE_BYTES",
         1 << 20,

@@ -20,7 +20,8 @@ BAR_OWNER = Member("worker", 0)
 _MAX_LINE = (
     1 << 16
 )  # bytes; a longer line is cut in pieces, so that a stream without line ends fills no memory
-_ERASE = b"\r\x1b[K"
+_ERASE_REST = b"\x1b[K"  # the bars' own way to end a redrawn line
+_ERASE = b"\r" + _ERASE_REST
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)  # ANSI foregrounds that read on black and on white
 
 
@@ -54,7 +55,7 @@ class Lines:
 
 
 def _last_state(line: bytes) -> bytes:
-    states = [state for state in line.split(b"\r") if state]
+    states = [state for state in line.replace(_ERASE_REST, b"").split(b"\r") if state]
     return states[-1] if states else b""
 
 

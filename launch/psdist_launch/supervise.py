@@ -182,7 +182,7 @@ class Supervisor:
         env = self._cluster.environ(member, self._base)
         columns = self._screen.bar_width(member)
         if columns is not None:
-            env |= {"PSDIST_PROGRESS": "bar", "COLUMNS": str(columns)}
+            env |= {"PSDIST_DRAW_BARS": "1", "COLUMNS": str(columns)}
         popen = subprocess.Popen(
             orphans.with_parent_argv(self._cluster.argv(member)),
             env=env,

@@ -31,6 +31,10 @@ def test_a_bar_is_what_follows_the_last_carriage_return():
     assert lines.bar is None
 
 
+def test_a_bar_that_erases_the_rest_of_its_line_does_so_only_on_its_own_terminal():
+    assert Lines().feed(b"\r10%\x1b[K\r100%\x1b[K\n") == [b"100%"]
+
+
 @pytest.mark.parametrize("piece", [b"x" * 10_000, b"\r" + b"x" * 10_000])
 def test_a_line_without_an_end_fills_no_memory(piece):
     lines = Lines()
