@@ -140,7 +140,7 @@ class Settings:
     draws_bars: bool = _setting(
         "PSDIST_DRAW_BARS",
         False,
-        "1: draw progress bars although the output is no terminal; `psdist run` sets it, and shows them on its own",
+        "1 draws progress bars although the output is no terminal; `psdist run` sets it where its own is",
         _flag,
     )
     slice_nbytes: int = _setting(
