@@ -38,6 +38,7 @@ class Optimizer:
     """
 
     opt_registry: ClassVar[dict[str, type[Optimizer]]]
+    _decayed_names: ClassVar[tuple[str, ...]] = ("_weight", "_gamma")  # endings of names with weight decay
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class Optimizer:
     def set_wd_mult(self, args_wd_mult: Mapping[Index, float]) -> None:
         """Multipliers of weight decay, likewise; 0 for all names but `_weight` and `_gamma` unless given."""
         exempt: dict[Index, float] = {
-            name: 0.0 for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))
+            name: 0.0 for name in self.idx2name.values() if not name.endswith(self._decayed_names)
         }
         self.wd_mult = exempt | self._from_attributes("__wd_mult__") | dict(args_wd_mult)
 
@@ -217,6 +218,10 @@ class RuleOptimizer(Optimizer):
             self._rule_numbers = numbers
         return self._rule
 
+    def _rule_for(self, index: Index) -> Rule:
+        """The rule for one parameter, should its name matter."""
+        return self.rule
+
     def to_wire(self) -> tuple[str, dict[str, Number]]:
         if type(self).update is not RuleOptimizer.update:
             return super().to_wire()
@@ -237,19 +242,19 @@ class RuleOptimizer(Optimizer):
                 self.update(i, w, g, s)
             return
         self._update_count(index)
-        lr, wd = self._get_lr(index), self._get_wd(index)
+        rule, lr, wd = self._rule_for(index), self._get_lr(index), self._get_wd(index)
         t = self._index_update_count[index]
         arrays = tuple(a._data for a in _leaves(state))
         if grad.stype == "row_sparse":
-            if self.rule.elementwise and getattr(self, "lazy_update", True):
+            if rule.elementwise and getattr(self, "lazy_update", True):
                 rows = grad.indices._data.astype(np.intp)
                 value, parts = weight._data[rows], tuple(a[rows] for a in arrays)
-                self.rule.update(value, grad.data._data, parts, lr=lr, wd=wd, t=t)
+                rule.update(value, grad.data._data, parts, lr=lr, wd=wd, t=t)
                 for target, source in zip((weight._data, *arrays), (value, *parts), strict=True):
                     target[rows] = source
                 return
             grad = grad.tostype("default")
-        self.rule.update(weight._data, grad._data, arrays, lr=lr, wd=wd, t=t)
+        rule.update(weight._data, grad._data, arrays, lr=lr, wd=wd, t=t)
 
 
 def _wrap(a: Any, like: NDArray) -> NDArray:
@@ -271,7 +276,7 @@ def from_rule(
     learning_rate: float = 0.01,
     **options: Any,
 ) -> type[RuleOptimizer]:
-    """The class that scripts use for a rule, registered under the rule's name.
+    """The class that scripts use for a rule; still to be registered.
 
     `order` names the constructor's leading arguments; `options` are arguments that the rule has no number
     for, with their defaults. The rest of the arguments are `Optimizer`'s.
@@ -279,7 +284,7 @@ def from_rule(
     fields = {f.name: f.default for f in dataclasses.fields(rule_class)}
     shared = inspect.signature(Optimizer.__init__).parameters
     own = {name: default for name, default in fields.items() if name not in shared} | options
-    defaults = own | {"learning_rate": learning_rate}
+    defaults = {n: p.default for n, p in shared.items()} | own | {"learning_rate": learning_rate}
     leading = order.split()
 
     def __init__(self: RuleOptimizer, *args: Any, **kwargs: Any) -> None:
@@ -311,7 +316,7 @@ def from_rule(
     __init__.__signature__ = signature  # type: ignore[attr-defined]  # what help() shows
     names = tuple(fields)
     getter = operator.attrgetter(*names)
-    cls = type(
+    return type(
         rule_class.__name__,
         (RuleOptimizer,),
         {
@@ -322,5 +327,3 @@ def from_rule(
             "_numbers": staticmethod(getter if len(names) > 1 else lambda self: (getter(self),)),
         },
     )
-    _registry.register(cls)
-    return cls

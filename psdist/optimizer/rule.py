@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,9 +25,20 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, ShapeError
 
-__all__ = ["Array", "ElementwiseRule", "Number", "Rule", "State", "from_wire", "rule", "rule_names"]
+__all__ = [
+    "Array",
+    "ElementwiseRule",
+    "Number",
+    "Rule",
+    "State",
+    "from_wire",
+    "norm",
+    "rescaled",
+    "rule",
+    "rule_names",
+]
 
-Number = float | int | bool | None
+Number = float | int | bool | str | None
 Array = NDArray[Any]
 State = tuple[Array, ...]
 
@@ -108,6 +120,21 @@ class ElementwiseRule(Rule):
             np.copyto(target, source)
 
 
+def rescaled(grad: Array, dtype: Any, rescale_grad: float, clip_gradient: float | None) -> Array:
+    """clip(rescale_grad · grad), as a new array: for rules that are not elementwise."""
+    g = grad.astype(dtype)
+    g *= rescale_grad
+    if clip_gradient is not None and clip_gradient >= 0:
+        g.clip(-clip_gradient, clip_gradient, out=g)
+    return g
+
+
+def norm(x: Array) -> float:
+    """The Euclidean norm of all elements."""
+    flat = x.reshape(-1)
+    return math.sqrt(float(np.dot(flat, flat)))
+
+
 class _Buffers(threading.local):
     """Scratch blocks of this thread, per dtype; made once and used by every rule."""
 
@@ -149,10 +176,12 @@ def from_wire(name: str, numbers: Mapping[str, Any]) -> Rule:
         near = difflib.get_close_matches(str(name), _RULES, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(rule_names())}"
         raise ConfigError(f"no optimizer {name!r}; {hint}")
-    known = {f.name for f in dataclasses.fields(cls)}
+    known = {f.name: f.default for f in dataclasses.fields(cls)}
     for key, value in numbers.items():
         if key not in known:
             raise ConfigError(f"optimizer {name!r}: no number {key!r}; it takes {', '.join(sorted(known))}")
-        if not (value is None or isinstance(value, bool | int | float)):
-            raise ConfigError(f"optimizer {name!r}: {key} is {value!r}; wanted a number")
+        wanted = str if isinstance(known[key], str) else bool | int | float | None
+        if not isinstance(value, wanted):
+            what = "a text" if wanted is str else "a number"
+            raise ConfigError(f"optimizer {name!r}: {key} is {value!r}; wanted {what}")
     return cls(**numbers)
