@@ -16,7 +16,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## train a small convolutional network on handwritten digits: 2 workers, 1 server, this machine
-	$(BIN)/psdist demo
+	@mkdir -p .demo
+	$(BIN)/psdist demo --plot .demo/digits.png
 
 test: lint types unit ## format, lint, types and all fast tests
 
@@ -38,7 +39,7 @@ check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the d
 	.ci/check-wheel $(BIN)/python
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── the environment ──────────────────────────────────────────────────────────────────────────────────────────

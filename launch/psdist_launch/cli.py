@@ -112,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains a LeNet-style network on scikit-learn's handwritten digits, on this machine.",
     )
     _add_sizes(demo)
+    demo.add_argument(
+        "--plot", metavar="PATH", default="digits.png", help="the picture (default: %(default)s)"
+    )
     demo.set_defaults(
         action=_demo, name="demo", job="", host="127.0.0.1", port=None, insecure=False, grace=5.0
     )
@@ -158,10 +161,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    script = _demo_script()
-    return _launch(
-        options, (sys.executable, str(script), "--kv-store", "dist_sync", *(options.command or ()))
-    )
+    script = (sys.executable, str(_demo_script()), "--kv-store", "dist_sync", "--plot", options.plot)
+    return _launch(options, (*script, *(options.command or ())))
 
 
 def _demo_script() -> Path:
