@@ -18,18 +18,56 @@ __version__ = "0.1.0"
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"psdist\.")
 
 _MODULES = {
-    "attribute": "attribute", "autograd": "autograd", "base": "base", "callback": "callback", "context": "context",
-    "engine": "engine", "errors": "errors", "executor": "executor", "image": "image", "img": "image", "init": "initializer",
-    "initializer": "initializer", "io": "io", "kv": "kvstore", "kvstore": "kvstore", "lr_scheduler": "lr_scheduler",
-    "metric": "metric", "mod": "module", "model": "model", "module": "module", "mon": "monitor", "monitor": "monitor",
-    "name": "name", "nd": "ndarray", "ndarray": "ndarray", "operator": "operator", "optimizer": "optimizer",
-    "profiler": "profiler", "random": "random", "recordio": "recordio", "rnd": "random", "rnn": "rnn", "runtime": "runtime",
-    "settings": "settings", "sym": "symbol", "symbol": "symbol", "test_utils": "test_utils", "util": "util",
-    "visualization": "visualization", "viz": "visualization",
+    "attribute": "attribute",
+    "autograd": "autograd",
+    "base": "base",
+    "callback": "callback",
+    "context": "context",
+    "engine": "engine",
+    "errors": "errors",
+    "executor": "executor",
+    "image": "image",
+    "img": "image",
+    "init": "initializer",
+    "initializer": "initializer",
+    "io": "io",
+    "kv": "kvstore",
+    "kvstore": "kvstore",
+    "lr_scheduler": "lr_scheduler",
+    "metric": "metric",
+    "mod": "module",
+    "model": "model",
+    "module": "module",
+    "mon": "monitor",
+    "monitor": "monitor",
+    "name": "name",
+    "nd": "ndarray",
+    "ndarray": "ndarray",
+    "operator": "operator",
+    "optimizer": "optimizer",
+    "profiler": "profiler",
+    "random": "random",
+    "recordio": "recordio",
+    "rnd": "random",
+    "rnn": "rnn",
+    "runtime": "runtime",
+    "settings": "settings",
+    "sym": "symbol",
+    "symbol": "symbol",
+    "test_utils": "test_utils",
+    "util": "util",
+    "visualization": "visualization",
+    "viz": "visualization",
 }
 _NAMES = {
-    "AttrScope": "attribute", "Context": "context", "cpu": "context", "cpu_pinned": "context", "current_context": "context",
-    "gpu": "context", "num_gpus": "context", "MXNetError": "base",
+    "AttrScope": "attribute",
+    "Context": "context",
+    "cpu": "context",
+    "cpu_pinned": "context",
+    "current_context": "context",
+    "gpu": "context",
+    "num_gpus": "context",
+    "MXNetError": "base",
 }
 
 
@@ -39,7 +77,11 @@ def __getattr__(name: str) -> Any:
     elif name in _NAMES:
         found = getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
     else:
-        hint = "sym" if name == "sys" else next(iter(difflib.get_close_matches(name, [*_MODULES, *_NAMES], 1)), "")
+        hint = (
+            "sym"
+            if name == "sys"
+            else next(iter(difflib.get_close_matches(name, [*_MODULES, *_NAMES], 1)), "")
+        )
         raise AttributeError(f"psdist has no '{name}'" + (f"; did you mean '{hint}'?" if hint else ""))
     globals()[name] = found
     return found

@@ -1,7 +1,7 @@
 """Recording what is computed, and going back through it for gradients.
 
-While recording, every operator leaves a `Node` that holds what its gradient needs. `backward` walks the nodes that a head depends
-on, latest first: nodes are numbered as they are made, so that order is topological.
+While recording, every operator leaves a `Node` that holds what its gradient needs. `backward` walks the nodes
+that a head depends on, latest first: nodes are numbered as they are made, so that order is topological.
 """
 
 from __future__ import annotations
@@ -51,8 +51,13 @@ class Differentiable(Protocol):
     """What a node asks for gradients: an `Op`, or anything that can answer like one."""
 
     def backward(
-        self, heads: Sequence[Array], outputs: Sequence[Array | None], inputs: Sequence[Array | None], params: Any,
-        needs: tuple[bool, ...], is_train: bool = True,
+        self,
+        heads: Sequence[Array],
+        outputs: Sequence[Array | None],
+        inputs: Sequence[Array | None],
+        params: Any,
+        needs: tuple[bool, ...],
+        is_train: bool = True,
     ) -> Sequence[Array | None]: ...
 
 
@@ -63,10 +68,10 @@ class Leaf:
 
     def __init__(self, grad: NDArray, req: str) -> None:
         self.grad = grad
-        self.req = req      # write, add or null
+        self.req = req  # write, add or null
 
 
-Source = tuple["Node | Leaf", int] | None      # where an array came from: a node's output, a variable, or neither
+Source = tuple["Node | Leaf", int] | None  # where an array came from: a node's output, a variable, or neither
 
 
 class Node:
@@ -85,7 +90,7 @@ class Node:
     ) -> None:
         self.op = op
         self.params = params
-        self.inputs = inputs        # as they were when recorded
+        self.inputs = inputs  # as they were when recorded
         self.outputs = outputs
         self.parents = parents
         self.num_visible = num_visible
@@ -167,9 +172,9 @@ def mark_variables(
     `grad_reqs` says how: `write`, `add`, or `null` for not at all.
     """
     if not isinstance(variables, list | tuple):
-        variables, gradients = [variables], [gradients]   # type: ignore[list-item]
+        variables, gradients = [variables], [gradients]  # type: ignore[list-item]
     reqs = [grad_reqs] * len(variables) if isinstance(grad_reqs, str) else list(grad_reqs)
-    for variable, gradient, req in zip(variables, gradients, reqs, strict=True):   # type: ignore[arg-type]
+    for variable, gradient, req in zip(variables, gradients, reqs, strict=True):  # type: ignore[arg-type]
         if req not in ("write", "add", "null"):
             raise GraphError(f"grad_req is {req!r}; wanted 'write', 'add' or 'null'")
         if variable.shape != gradient.shape:
@@ -199,7 +204,7 @@ def _gradients(
                 "backward: this array was not computed while recording from a variable that wants a gradient; "
                 "call attach_grad() on the variable and compute inside `with autograd.record():`"
             )
-    sums: dict[tuple[int, int], Array] = {}      # (node's or leaf's id, output) -> gradient so far
+    sums: dict[tuple[int, int], Array] = {}  # (node's or leaf's id, output) -> gradient so far
     leaves: dict[int, Leaf] = {}
 
     def arrive(source: Source, g: Array) -> None:
@@ -245,13 +250,13 @@ def backward(
 ) -> None:
     """Compute the gradients of `heads` and put them where `attach_grad` or `mark_variables` said.
 
-    `head_grads` are the gradients of something with regard to the heads, by default ones. Raises GraphError for a head that was
-    not recorded.
+    `head_grads` are the gradients of something with regard to the heads, by default ones. Raises GraphError
+    for a head that was not recorded.
     """
     if not isinstance(heads, list | tuple):
-        heads = [heads]   # type: ignore[list-item]
-        head_grads = None if head_grads is None else [head_grads]   # type: ignore[list-item]
-    for leaf, g in _gradients(heads, head_grads, train_mode).values():   # type: ignore[arg-type]
+        heads = [heads]  # type: ignore[list-item]
+        head_grads = None if head_grads is None else [head_grads]  # type: ignore[list-item]
+    for leaf, g in _gradients(heads, head_grads, train_mode).values():  # type: ignore[arg-type]
         target = leaf.grad._data
         if leaf.req == "add":
             target += g
@@ -269,13 +274,13 @@ def grad(
 ) -> NDArray | list[NDArray]:
     """The gradients of `heads` with regard to `variables`, as new arrays; `.grad` stays as it is."""
     if not isinstance(heads, list | tuple):
-        heads = [heads]   # type: ignore[list-item]
-        head_grads = None if head_grads is None else [head_grads]   # type: ignore[list-item]
+        heads = [heads]  # type: ignore[list-item]
+        head_grads = None if head_grads is None else [head_grads]  # type: ignore[list-item]
     single = not isinstance(variables, list | tuple)
-    wanted: Sequence[NDArray] = [variables] if single else variables   # type: ignore[list-item, assignment]
+    wanted: Sequence[NDArray] = [variables] if single else variables  # type: ignore[list-item, assignment]
     if create_graph:
         raise GraphError("grad: create_graph=True is not supported")
-    found = _gradients(heads, head_grads, train_mode)   # type: ignore[arg-type]
+    found = _gradients(heads, head_grads, train_mode)  # type: ignore[arg-type]
     out = []
     for v in wanted:
         if v._source is None or not isinstance(v._source[0], Leaf):
@@ -318,8 +323,12 @@ class Function:
         outputs = list(result) if isinstance(result, list | tuple) else [result]
         if recording and any(x._source is not None for x in inputs):
             node = Node(
-                _UserGradient(self, inputs[0]), {}, [x._data for x in inputs], [y._data for y in outputs],
-                [x._source for x in inputs], len(outputs),
+                _UserGradient(self, inputs[0]),
+                {},
+                [x._data for x in inputs],
+                [y._data for y in outputs],
+                [x._source for x in inputs],
+                len(outputs),
             )
             outputs = [y._like(y._data) for y in outputs]
             for i, y in enumerate(outputs):
@@ -335,8 +344,13 @@ class _UserGradient:
         self._like = like
 
     def backward(
-        self, heads: Sequence[Array], outputs: Sequence[Array | None], inputs: Sequence[Array | None], params: Any,
-        needs: tuple[bool, ...], is_train: bool = True,
+        self,
+        heads: Sequence[Array],
+        outputs: Sequence[Array | None],
+        inputs: Sequence[Array | None],
+        params: Any,
+        needs: tuple[bool, ...],
+        is_train: bool = True,
     ) -> list[Array | None]:
         with pause(train_mode=is_train):
             grads = self._function.backward(*(self._like._like(g) for g in heads))

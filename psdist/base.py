@@ -1,4 +1,6 @@
-"""What scripts import from MXNet's `base`: the root of our errors under its old name, and the number types."""
+"""What scripts import from MXNet's `base`: the root of our errors under its old name, and the number
+types.
+"""
 
 import numpy as np
 

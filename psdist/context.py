@@ -1,4 +1,6 @@
-"""Where arrays live: `cpu(i)`, logical devices that share this machine's memory, and `gpu(i)`, through CuPy."""
+"""Where arrays live: `cpu(i)`, logical devices that share this machine's memory, and `gpu(i)`, through
+CuPy.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Context:
         if isinstance(device_type, Context):
             device_type, device_id = device_type.device_type, device_type.device_id
         if device_type not in _TYPE_IDS:
-            raise ConfigError(f"Context: unknown device type {device_type!r}; known are {', '.join(_TYPE_IDS)}")
+            raise ConfigError(
+                f"Context: unknown device type {device_type!r}; known are {', '.join(_TYPE_IDS)}"
+            )
         self.device_type = device_type
         self.device_id = int(device_id)
         self._outer: list[Context] = []

@@ -1,7 +1,7 @@
 """Random numbers: one generator for each device, all settled by `seed`.
 
-A device has a generator of its own so that the devices of a Module, which run in parallel threads, draw the same numbers in
-every run.
+A device has a generator of its own so that the devices of a Module, which run in parallel threads, draw the
+same numbers in every run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .context import Context, current_context
 
 __all__ = ["generator", "seed"]
 
-_lock = threading.Lock()   # guards _generators and _seed
+_lock = threading.Lock()  # guards _generators and _seed
 _generators: dict[Context, np.random.Generator] = {}
 _seed = np.random.SeedSequence()
 
@@ -37,5 +37,7 @@ def generator(ctx: Context | None = None) -> np.random.Generator:
     if found is None:
         with _lock:
             child = np.random.SeedSequence(_seed.entropy, spawn_key=(ctx.device_typeid, ctx.device_id))
-            found = _generators.setdefault(ctx, np.random.Generator(np.random.SFC64(child)))   # SFC64: NumPy's fastest
+            found = _generators.setdefault(
+                ctx, np.random.Generator(np.random.SFC64(child))
+            )  # SFC64: NumPy's fastest
     return found

@@ -16,13 +16,30 @@ import numpy as np
 from .. import ops
 from ..context import Context
 from ..errors import PSError
-from . import params as _params
 from .array import NDArray, array, empty, from_numpy, full, ones, waitall, zeros
 from .invoke import function_of, invoke
 
 __all__ = [
-    "NDArray", "arange", "array", "concatenate", "empty", "eye", "from_dlpack", "from_numpy", "full", "imdecode", "invoke",
-    "linspace", "load", "load_frombuffer", "moveaxis", "ones", "onehot_encode", "save", "waitall", "zeros",
+    "NDArray",
+    "arange",
+    "array",
+    "concatenate",
+    "empty",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "imdecode",
+    "invoke",
+    "linspace",
+    "load",
+    "load_frombuffer",
+    "moveaxis",
+    "onehot_encode",
+    "ones",
+    "save",
+    "waitall",
+    "zeros",
 ]
 
 
@@ -72,10 +89,17 @@ contrib = Namespace("psdist.ndarray.contrib", "_contrib_")
 
 
 def arange(
-    start: float, stop: float | None = None, step: float = 1.0, repeat: int = 1, infer_range: bool = False,
-    ctx: Context | None = None, dtype: Any = None,
+    start: float,
+    stop: float | None = None,
+    step: float = 1.0,
+    repeat: int = 1,
+    infer_range: bool = False,
+    ctx: Context | None = None,
+    dtype: Any = None,
 ) -> NDArray:
-    """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat` times."""
+    """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat`
+    times.
+    """
     made = ops.create._arange_values(start, stop, step, repeat, np.dtype(dtype or np.float32).name)
     return array(made, ctx, made.dtype)
 
@@ -87,7 +111,9 @@ def linspace(
     return array(np.linspace(start, stop, num, endpoint), ctx, dtype)
 
 
-def eye(N: int, M: int = 0, k: int = 0, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
+def eye(
+    N: int, M: int = 0, k: int = 0, ctx: Context | None = None, dtype: Any = None, **kwargs: Any
+) -> NDArray:
     """Ones on the `k`-th diagonal of N × M (N × N by default), zeros elsewhere."""
     return array(np.eye(N, M or N, k), ctx, dtype)
 
@@ -97,7 +123,9 @@ def moveaxis(tensor: NDArray, source: Any, destination: Any) -> NDArray:
     order = np.moveaxis(np.empty((1,) * tensor.ndim), source, destination)
     del order
     axes = [i for i in range(tensor.ndim) if i not in np.atleast_1d(source) % tensor.ndim]
-    for to, at in sorted(zip(np.atleast_1d(destination) % tensor.ndim, np.atleast_1d(source) % tensor.ndim, strict=True)):
+    for to, at in sorted(
+        zip(np.atleast_1d(destination) % tensor.ndim, np.atleast_1d(source) % tensor.ndim, strict=True)
+    ):
         axes.insert(int(to), int(at))
     return __getattr__("transpose")(tensor, axes=tuple(axes))  # type: ignore[no-any-return]
 
@@ -148,9 +176,19 @@ def imdecode(*args: Any, **kwargs: Any) -> Any:
 
 
 _BINARY_FUNCTIONS = {
-    "add": "__add__", "subtract": "__sub__", "multiply": "__mul__", "divide": "__truediv__", "true_divide": "__truediv__",
-    "modulo": "__mod__", "power": "__pow__", "equal": "__eq__", "not_equal": "__ne__", "greater": "__gt__",
-    "greater_equal": "__ge__", "lesser": "__lt__", "lesser_equal": "__le__",
+    "add": "__add__",
+    "subtract": "__sub__",
+    "multiply": "__mul__",
+    "divide": "__truediv__",
+    "true_divide": "__truediv__",
+    "modulo": "__mod__",
+    "power": "__pow__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+    "greater": "__gt__",
+    "greater_equal": "__ge__",
+    "lesser": "__lt__",
+    "lesser_equal": "__le__",
 }
 
 
@@ -161,14 +199,18 @@ def _binary_function(name: str, method: str) -> Any:
         if isinstance(lhs, NDArray):
             return getattr(lhs, method)(rhs)
         if isinstance(rhs, NDArray):
-            reverse = mirrored.get(method) or (method if method in ("__eq__", "__ne__") else "__r" + method[2:])
+            reverse = mirrored.get(method) or (
+                method if method in ("__eq__", "__ne__") else "__r" + method[2:]
+            )
             return getattr(rhs, reverse)(lhs)
-        return getattr(np, "true_divide" if "divide" in name else name.replace("lesser", "less").replace("modulo", "mod"))(
-            lhs, rhs
-        )
+        return getattr(
+            np, "true_divide" if "divide" in name else name.replace("lesser", "less").replace("modulo", "mod")
+        )(lhs, rhs)
 
     call.__name__ = name
-    call.__doc__ = f"Elementwise {name}, where either side may be a number and sizes of 1 are repeated as needed."
+    call.__doc__ = (
+        f"Elementwise {name}, where either side may be a number and sizes of 1 are repeated as needed."
+    )
     return call
 
 
@@ -191,29 +233,29 @@ def _extreme(name: str) -> Any:
 for _name in ("maximum", "minimum", "hypot", "logical_and", "logical_or", "logical_xor"):
     globals()[_name] = _extreme(_name)
 
-_METHODS = """abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like
+_METHODS = """
+abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like
 cbrt ceil clip cos cosh degrees depth_to_space diag exp expand_dims expm1 fix flatten flip floor log log10 log1p log2
-log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat reshape_like
-rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin sort
-space_to_depth split split_v2 sqrt square squeeze sum swapaxes take tan tanh tile topk transpose trunc zeros_like""".split()
+log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat
+reshape_like rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin
+sort space_to_depth split split_v2 sqrt square squeeze sum swapaxes take tan tanh tile topk transpose trunc zeros_like
+""".split()
 
 
-def _method(name: str) -> Any:
+def _mirror(name: str) -> Any:
+    """The method of an operator's name."""
+
     def call(self: NDArray, *args: Any, **kwargs: Any) -> Any:
         if name == "transpose" and args:
             args = (args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args,)
-        return globals_get(name)(self, *args, **kwargs)
+        function = globals().get(name) or __getattr__(name)
+        return function(self, *args, **kwargs)
 
     call.__name__ = name
     call.__doc__ = f"See the operator `{name}`."
     return call
 
 
-def globals_get(name: str) -> Any:
-    """A function of this module, made if need be."""
-    return globals().get(name) or __getattr__(name)
-
-
 for _name in _METHODS:
     if not hasattr(NDArray, _name):
-        setattr(NDArray, _name, _method(_name))
+        setattr(NDArray, _name, _mirror(_name))

@@ -1,7 +1,7 @@
 """NDArray: a thin wrapper around a NumPy array that knows its device and how it was computed.
 
-Operators run at once. The arithmetic operators below are the hot path of imperative code: each is one NumPy call and as little
-else as possible; everything else goes through `invoke`.
+Operators run at once. The arithmetic operators below are the hot path of imperative code: each is one NumPy
+call and as little else as possible; everything else goes through `invoke`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class NDArray:
     """
 
     __slots__ = ("__weakref__", "_ctx", "_data", "_source")
-    __array_priority__ = 1000.0         # NumPy leaves arithmetic with us to us
+    __array_priority__ = 1000.0  # NumPy leaves arithmetic with us to us
 
-    _data: np.ndarray[Any, Any]
+    _data: np.ndarray[tuple[int, ...], np.dtype[Any]]
     _ctx: Context
     _source: Source
 
@@ -102,7 +102,9 @@ class NDArray:
         if self._data.size == 0:
             return False
         if self._data.size > 1:
-            raise ValueError("The truth value of an NDArray with several elements is ambiguous; use .asnumpy().any() or .all()")
+            raise ValueError(
+                "The truth value of an NDArray with several elements is ambiguous; use .asnumpy().any() or .all()"
+            )
         return bool(self._data.reshape(-1)[0])
 
     def __float__(self) -> float:
@@ -114,7 +116,9 @@ class NDArray:
     def __index__(self) -> int:
         value = self.asscalar()
         if self._data.dtype.kind not in "iu":
-            raise TypeError(f"only an integer NDArray of one element can be an index; this is {self._data.dtype}")
+            raise TypeError(
+                f"only an integer NDArray of one element can be an index; this is {self._data.dtype}"
+            )
         return int(value)
 
     def __iter__(self) -> Iterator[NDArray]:
@@ -146,7 +150,9 @@ class NDArray:
     def asscalar(self) -> Any:
         """Its only element. Raises ValueError if it has several."""
         if self._data.size != 1:
-            raise ValueError(f"asscalar: wanted one element, this array has {self._data.size} (shape {self.shape})")
+            raise ValueError(
+                f"asscalar: wanted one element, this array has {self._data.size} (shape {self.shape})"
+            )
         return self._data.reshape(-1)[0]
 
     item = asscalar
@@ -175,7 +181,9 @@ class NDArray:
         if not isinstance(other, NDArray):
             raise TypeError(f"copyto: wanted an NDArray or a Context, given {type(other).__name__}")
         if other.shape != self.shape:
-            raise ShapeError(f"copyto: an array of shape {self.shape} does not fit one of shape {other.shape}")
+            raise ShapeError(
+                f"copyto: an array of shape {self.shape} does not fit one of shape {other.shape}"
+            )
         if other is not self:
             other._data[...] = self._data
         return other
@@ -218,7 +226,9 @@ class NDArray:
         return source[0].grad if source is not None and isinstance(source[0], Leaf) else None
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
-        """Ask for this array's gradient: `backward` will put it into `.grad` (`write`) or add it there (`add`)."""
+        """Ask for this array's gradient: `backward` will put it into `.grad` (`write`) or add it there
+        (`add`).
+        """
         if grad_req not in ("write", "add", "null"):
             raise GraphError(f"attach_grad: grad_req is {grad_req!r}; wanted 'write', 'add' or 'null'")
         self._source = (Leaf(NDArray(np.zeros_like(self._data), self._ctx), grad_req), 0)
@@ -250,7 +260,9 @@ class NDArray:
     def broadcast_to(self, shape: tuple[int, ...]) -> NDArray:
         """The array with its sizes of 1 repeated up to `shape`."""
         if len(shape) > self.ndim:
-            return _call("broadcast_to", self.reshape((1,) * (len(shape) - self.ndim) + self.shape), shape=shape)
+            return _call(
+                "broadcast_to", self.reshape((1,) * (len(shape) - self.ndim) + self.shape), shape=shape
+            )
         return _call("broadcast_to", self, shape=shape)
 
     # -- indexing --------------------------------------------------------------------------------------------
@@ -331,7 +343,9 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
             try:
                 z = kernel(x, y)
             except ValueError as e:
-                raise ShapeError(f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together") from e
+                raise ShapeError(
+                    f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together"
+                ) from e
             out = NDArray(z, self._ctx)
             if state.recording and (self._source is not None or other._source is not None):
                 out._source = (Node(wide, nothing, (x, y), (z,), (self._source, other._source), 1), 0)
@@ -384,11 +398,19 @@ def _in_place(method: Callable[[NDArray, Any], NDArray]) -> Callable[[NDArray, A
 def _attach() -> None:
     """Give NDArray its operators, from the table's rows."""
     arithmetic = [
-        ("add", "add", "plus"), ("sub", "sub", "minus"), ("mul", "mul", "mul"), ("truediv", "div", "div"),
-        ("mod", "mod", "mod"), ("pow", "power", "power"),
+        ("add", "add", "plus"),
+        ("sub", "sub", "minus"),
+        ("mul", "mul", "mul"),
+        ("truediv", "div", "div"),
+        ("mod", "mod", "mod"),
+        ("pow", "power", "power"),
     ]
     comparison = [
-        ("eq", "equal"), ("ne", "not_equal"), ("gt", "greater"), ("ge", "greater_equal"), ("lt", "lesser"),
+        ("eq", "equal"),
+        ("ne", "not_equal"),
+        ("gt", "greater"),
+        ("ge", "greater_equal"),
+        ("lt", "lesser"),
         ("le", "lesser_equal"),
     ]
     for method, wide, scalar in arithmetic:
@@ -456,7 +478,9 @@ def ones(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: An
     return _sparse_or(NDArray(np.ones(_shape(shape), dtype or np.float32), _usable(ctx)), kwargs)
 
 
-def full(shape: Any, val: float, ctx: Context | None = None, dtype: Any = None, out: NDArray | None = None) -> NDArray:
+def full(
+    shape: Any, val: float, ctx: Context | None = None, dtype: Any = None, out: NDArray | None = None
+) -> NDArray:
     """An array whose elements are all `val`."""
     made = NDArray(np.full(_shape(shape), val, dtype or np.float32), _usable(ctx))
     return made.copyto(out) if out is not None else made

@@ -29,7 +29,11 @@ def _plain(key: Any) -> Any:
     if data is not None:
         key = data
     elif isinstance(key, list):
-        return np.asarray([_plain(k) for k in key]) if key and not isinstance(key[0], bool) else np.asarray(key, np.int64)
+        return (
+            np.asarray([_plain(k) for k in key])
+            if key and not isinstance(key[0], bool)
+            else np.asarray(key, np.int64)
+        )
     elif isinstance(key, range):
         return np.arange(key.start, key.stop, key.step)
     if isinstance(key, np.ndarray):
@@ -50,8 +54,13 @@ class _Take:
     """`x[key]` as a recorded operation."""
 
     def backward(
-        self, heads: Sequence[Array], outputs: Sequence[Array | None], inputs: Sequence[Array | None], params: Any,
-        needs: tuple[bool, ...], is_train: bool = True,
+        self,
+        heads: Sequence[Array],
+        outputs: Sequence[Array | None],
+        inputs: Sequence[Array | None],
+        params: Any,
+        needs: tuple[bool, ...],
+        is_train: bool = True,
     ) -> list[Array | None]:
         (x,), key = inputs, params
         assert x is not None
@@ -60,7 +69,7 @@ class _Take:
         if _is_basic(key):
             grad[key] = g
         else:
-            np.add.at(grad, key, g)      # an element taken twice gets both gradients
+            np.add.at(grad, key, g)  # an element taken twice gets both gradients
         return [grad]
 
 
@@ -69,7 +78,7 @@ _TAKE = _Take()
 
 def get(x: NDArray, key: Any) -> NDArray:
     """`x[key]`."""
-    if type(key) is int:          # the commonest key of all: a row
+    if type(key) is int:  # the commonest key of all: a row
         data = x._data
         n = data.shape[0] if data.ndim else 0
         if not -n <= key < n:
@@ -98,7 +107,9 @@ def put(x: NDArray, key: Any, value: Any) -> None:
     try:
         target = x._data[key] if _is_basic(key) else None
         if target is not None and isinstance(data, np.ndarray) and data.ndim and target.ndim < data.ndim:
-            data = data.reshape(data.shape[data.ndim - target.ndim :])   # leading axes of 1 in the value do not matter
+            data = data.reshape(
+                data.shape[data.ndim - target.ndim :]
+            )  # leading axes of 1 in the value do not matter
         x._data[key] = data
     except IndexError as e:
         raise IndexError(f"{e} (the array has shape {x.shape})") from e

@@ -1,4 +1,6 @@
-"""Calling an operator on NDArrays: checking, running, recording. Every operator function of `nd` goes through here."""
+"""Calling an operator on NDArrays: checking, running, recording. Every operator function of `nd` goes through
+here.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from .array import NDArray
 
 __all__ = ["function_of", "invoke", "split_arguments"]
 
-_checked: dict[Any, None] = {}     # calls whose shapes and dtypes fit; emptied when it grows
+_checked: dict[Any, None] = {}  # calls whose shapes and dtypes fit; emptied when it grows
 _MAX_CHECKED = 10_000
 
 
@@ -33,9 +35,13 @@ def _check(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> None
 
 
 def invoke(
-    op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out: NDArray | Sequence[NDArray] | None = None
+    op: Op,
+    arrays: Sequence[NDArray],
+    params: Mapping[str, Any],
+    out: NDArray | Sequence[NDArray] | None = None,
 ) -> Any:
-    """Run `op`; a list of NDArrays if it has several visible outputs, else one. `out` is written and returned instead.
+    """Run `op`; a list of NDArrays if it has several visible outputs, else one. `out` is written and returned
+    instead.
 
     Raises ShapeError naming operator, argument, what was given and what was wanted.
     """
@@ -47,7 +53,7 @@ def invoke(
             if len(_checked) > _MAX_CHECKED:
                 _checked.clear()
             _checked[key] = None
-    except TypeError:              # an unhashable parameter: check every time
+    except TypeError:  # an unhashable parameter: check every time
         _check(op, arrays, params)
     ctx = arrays[0]._ctx if arrays else _context_of(params)
     extra: dict[str, Any] = {}
@@ -55,7 +61,7 @@ def invoke(
         extra["is_train"] = state.training
     if "rng" in op.asks:
         extra["rng"] = generator(ctx)
-    with np.errstate(all="ignore"):     # infinities and NaNs are results here, not warnings
+    with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
         try:
             result = op.kernel(*xs, **params, **extra)
         except PSError:
@@ -92,7 +98,9 @@ def _write(op: Op, outputs: Sequence[NDArray], out: NDArray | Sequence[NDArray])
         if target._data.shape != y._data.shape:
             raise ShapeError(f"{op.name}: out has shape {target._data.shape}, the result {y._data.shape}")
         if state.recording and target._source is not None:
-            raise GraphError(f"{op.name}: out is part of the recorded graph; writing into it would change its history")
+            raise GraphError(
+                f"{op.name}: out is part of the recorded graph; writing into it would change its history"
+            )
         target._data[...] = y._data
         target._source = y._source
     return out
@@ -103,7 +111,8 @@ def split_arguments(
 ) -> tuple[dict[str, Any] | list[Any], dict[str, Any]]:
     """The arrays (by name; a list for a variadic operator) and the parameters of a call.
 
-    Arrays come first by position, then parameters in their order; both also by name. `kind` is what an array is here.
+    Arrays come first by position, then parameters in their order; both also by name. `kind` is what an array
+    is here.
     """
     params = {k: v for k, v in kwargs.items() if k not in op.inputs}
     if op.variadic:
@@ -159,7 +168,7 @@ def function_of(op: Op, known_as: str) -> Callable[..., Any]:
     call.__name__ = call.__qualname__ = known_as
     call.__doc__ = op.manual()
     call.__module__ = "psdist.ndarray"
-    call.__signature__ = signature_of(op)   # type: ignore[attr-defined]
+    call.__signature__ = signature_of(op)  # type: ignore[attr-defined]
     return call
 
 
@@ -170,6 +179,8 @@ def signature_of(op: Op) -> inspect.Signature:
         kinds(n, kinds.VAR_POSITIONAL) if op.variadic else kinds(n, kinds.POSITIONAL_OR_KEYWORD, default=None)
         for n in op.inputs[-1 if op.variadic else 0 :]
     ]
-    rest = [kinds(p.name, kinds.KEYWORD_ONLY, default=p.default) for p in op.params.values() if p.name != "name"]
+    rest = [
+        kinds(p.name, kinds.KEYWORD_ONLY, default=p.default) for p in op.params.values() if p.name != "name"
+    ]
     rest += [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "name") if n not in op.params]
     return inspect.Signature([*arrays, *rest])

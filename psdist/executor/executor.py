@@ -1,0 +1,475 @@
+"""Executor: a symbol bound to arrays, which runs it forward and back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..context import Context
+from ..errors import GraphError, PSError, ShapeError
+from ..ndarray.array import NDArray
+from ..ops.signature import Shape
+from ..random import generator
+from ..symbol.symbol import Symbol, check_known
+from .program import compile_symbol
+
+__all__ = ["Executor", "misspelling", "simple_bind"]
+
+Array = np.ndarray[Any, Any]
+_REQS = ("write", "add", "null")
+
+
+def misspelling(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise for the first keyword that `function` does not know, with the one that was meant."""
+    for word in given:
+        near = difflib.get_close_matches(word, known, 1, cutoff=0.5)
+        raise TypeError(
+            f"{function}: no argument '{word}'; "
+            + (f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}")
+        )
+
+
+class Executor:
+    """Runs a bound symbol. Outputs and gradients are the same arrays in every run, overwritten by the next.
+
+    `on_gradient`, if set, is called with an argument's name and its gradient as soon as that is complete,
+    while `backward` is still at work on earlier layers: the last layer's come first.
+    """
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        ctx: Context,
+        args: Any,
+        args_grad: Any = None,
+        grad_req: Any = "write",
+        aux_states: Any = None,
+        group2ctx: Mapping[str, Context] | None = None,
+    ) -> None:
+        self._symbol = symbol
+        self._ctx = ctx
+        self._group2ctx = group2ctx
+        self._arg_names = symbol.list_arguments()
+        self._aux_names = symbol.list_auxiliary_states()
+        _refuse_duplicates(self._arg_names + self._aux_names)
+        self.arg_arrays: list[NDArray] = _by_order("args", args, self._arg_names)  # type: ignore[assignment]
+        self.aux_arrays: list[NDArray] = _by_order("aux_states", aux_states or [], self._aux_names)  # type: ignore[assignment]
+        grads = _by_order("args_grad", args_grad, self._arg_names, optional=True)
+        self._reqs = _requests(grad_req, self._arg_names, grads)
+        self.grad_arrays: list[NDArray | None] = [
+            g if r != "null" else None for g, r in zip(grads, self._reqs, strict=True)
+        ]
+        named = dict(zip(self._arg_names + self._aux_names, self.arg_arrays + self.aux_arrays, strict=True))
+        self._program = compile_symbol(
+            symbol,
+            {n: a.shape for n, a in named.items()},
+            {n: a._data.dtype.name for n, a in named.items()},
+            [n for n, g in zip(self._arg_names, self.grad_arrays, strict=True) if g is not None],
+        )
+        for name, a, g in zip(self._arg_names, self.arg_arrays, self.grad_arrays, strict=True):
+            if g is not None and g.shape != a.shape:
+                raise ShapeError(
+                    f"bind: the gradient of '{name}' has shape {g.shape}, the argument {a.shape}"
+                )
+        self._differentiable = {slot for step in self._program.steps if step.needs for slot in step.outs}
+        self.on_gradient: Callable[[str, NDArray], None] | None = None
+        self._monitor: tuple[Callable[[str, NDArray], None], bool] | None = None
+        self._trained = False  # the slots hold a training pass, so that backward can go on from it
+        self._slots = self._make_slots()
+        self.outputs: list[NDArray] = [NDArray(self._output(slot), ctx) for slot in self._program.heads]
+
+    def _make_slots(self) -> list[Array | None]:
+        """Arguments and states lie in the arrays that were bound; of the rest, what a kernel can write into
+        is made here.
+        """
+        p = self._program
+        slots: list[Array | None] = [a._data for a in self.arg_arrays + self.aux_arrays]
+        slots += [None] * (len(p.shapes) - len(slots))
+        for step in p.steps:
+            if "out" in step.op.asks and len(step.outs) == 1:
+                at = step.outs[0]
+                slots[at] = np.empty(p.shapes[at], p.dtypes[at])
+        return slots
+
+    def _output(self, slot: int) -> Array:
+        """The array of an output: where it is computed, or a place of its own to copy it to."""
+        found = self._slots[slot]
+        if found is None or slot < len(self.arg_arrays) + len(self.aux_arrays):
+            return np.empty(self._program.shapes[slot], self._program.dtypes[slot])
+        return found
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def forward(self, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
+        """Compute the outputs. Arrays given by name are first copied into the arguments."""
+        for name, value in kwargs.items():
+            self._set_argument(name, value)
+        self._run_forward(bool(is_train))
+        return self.outputs
+
+    def _set_argument(self, name: str, value: Any) -> None:
+        if name not in self._arg_names:
+            misspelling("forward", {name: value}, ["is_train", *self._arg_names])
+        target = self.arg_arrays[self._arg_names.index(name)]
+        data = value._data if isinstance(value, NDArray) else np.asarray(value)
+        if data.shape != target.shape:
+            raise ShapeError(
+                f"forward: '{name}' has shape {data.shape}, bound was {target.shape}; bind again or use reshape()"
+            )
+        target._data[...] = data
+
+    def _run_forward(self, is_train: bool) -> None:
+        slots = self._slots
+        rng = generator(self._ctx)
+        with np.errstate(all="ignore"):
+            for step in self._program.steps:
+                op, outs = step.op, step.outs
+                extra: dict[str, Any] = {}
+                if op.asks:
+                    if "out" in op.asks and len(outs) == 1:
+                        extra["out"] = slots[outs[0]]
+                    if "is_train" in op.asks:
+                        extra["is_train"] = is_train
+                    if "rng" in op.asks:
+                        extra["rng"] = rng
+                try:
+                    result = op.kernel(*[slots[i] for i in step.ins], **step.params, **extra)
+                except PSError:
+                    raise
+                except (ValueError, TypeError, IndexError, ArithmeticError) as e:
+                    raise ShapeError(f"node '{step.node.name}' ({op.name}): {e}") from e
+                if isinstance(result, tuple):
+                    for slot, y in zip(outs, result, strict=True):
+                        slots[slot] = y
+                else:
+                    slots[outs[0]] = result
+                if self._monitor is not None:
+                    self._report(step)
+        for out, slot in zip(self.outputs, self._program.heads, strict=True):
+            if out._data is not slots[slot]:
+                out._data[...] = slots[slot]
+        self._trained = is_train
+
+    def _report(self, step: Any) -> None:
+        assert self._monitor is not None
+        callback, monitor_all = self._monitor
+        if monitor_all:
+            for (source, i), slot in zip(step.node.inputs, step.ins, strict=True):
+                callback(
+                    source.output_names[i] if source.op is not None else source.name,
+                    NDArray(self._slots[slot], self._ctx),
+                )
+        for slot in step.outs[: step.num_visible]:
+            callback(self._program.names[slot], NDArray(self._slots[slot], self._ctx))
+
+    def backward(self, out_grads: Any = None, is_train: bool = True, **misspelt: Any) -> None:
+        """Compute the gradients from those of the outputs (one array or a list; losses need none).
+
+        What it needs of the forward pass is computed first if no training pass went before.
+        """
+        misspelling("backward", misspelt, ("out_grads", "is_train"))
+        grads = self._head_gradients(out_grads)
+        if not self._trained:
+            self._run_forward(True)
+        self._run_backward(grads, is_train)
+
+    def _head_gradients(self, out_grads: Any) -> dict[int, Array]:
+        if out_grads is None:
+            out_grads = []
+        elif isinstance(out_grads, NDArray):
+            out_grads = [out_grads]
+        elif isinstance(out_grads, Mapping):
+            out_grads = [out_grads.get(n) for n in self._symbol.list_outputs()]
+        heads = self._program.heads
+        if out_grads and len(out_grads) != len(heads):
+            raise GraphError(f"backward: {len(out_grads)} out_grads for {len(heads)} outputs")
+        grads: dict[int, Array] = {}
+        for k, slot in enumerate(heads):
+            given = out_grads[k] if out_grads else None
+            if given is None:
+                node = self._symbol._heads[k][0]
+                if node.op is not None and not node.op.ignores_head and slot in self._differentiable:
+                    raise GraphError(
+                        f"backward: output '{self._symbol.list_outputs()[k]}' is not a loss, so its gradient is wanted in "
+                        "out_grads; for its sum as the loss, give mx.nd.ones of its shape"
+                    )
+                g = np.ones(self._program.shapes[slot], self._program.dtypes[slot])
+            elif not isinstance(given, NDArray):
+                raise TypeError(f"backward: out_grads[{k}] is a {type(given).__name__}; wanted an NDArray")
+            elif given.shape != self._program.shapes[slot]:
+                raise ShapeError(
+                    f"backward: out_grads[{k}] has shape {given.shape}, the output {self._program.shapes[slot]}"
+                )
+            else:
+                g = given._data
+            grads[slot] = grads[slot] + g if slot in grads else g
+        return grads
+
+    def _run_backward(self, grads: dict[int, Array], is_train: bool) -> None:
+        p = self._program
+        with np.errstate(all="ignore"):
+            for k in reversed(range(len(p.steps))):
+                step = p.steps[k]
+                if step.needs:
+                    self._step_back(step, grads, is_train)
+                for slot in p.final.get(k, ()):
+                    self._deliver(slot, grads.pop(slot, None))
+            done = {slot for complete in p.final.values() for slot in complete}
+            for slot, g in enumerate(self.grad_arrays):
+                if g is not None and slot not in done:
+                    self._deliver(slot, grads.pop(slot, None))
+
+    def _step_back(self, step: Any, grads: dict[int, Array], is_train: bool) -> None:
+        slots = self._slots
+        arrived = [grads.pop(slot, None) for slot in step.outs[: step.num_visible]]
+        if all(g is None for g in arrived):
+            return
+        heads = [
+            np.zeros(self._program.shapes[slot], self._program.dtypes[slot]) if g is None else g
+            for slot, g in zip(step.outs, arrived, strict=False)
+        ]
+        back = step.op.backward(
+            heads,
+            [slots[i] for i in step.outs],
+            [slots[i] for i in step.ins],
+            step.params,
+            step.needs,
+            is_train,
+        )
+        for slot, g, need in zip(step.ins, back, step.needs, strict=True):
+            if g is not None and need:
+                grads[slot] = grads[slot] + g if slot in grads else g
+
+    def _deliver(self, slot: int, g: Array | None) -> None:
+        """Put an argument's gradient, complete, where it was asked for."""
+        target = self.grad_arrays[slot]
+        if target is None:
+            return
+        if self._reqs[slot] == "add":
+            if g is not None:
+                target._data += g
+        elif g is None:
+            target._data[...] = 0
+        else:
+            target._data[...] = g
+        if self.on_gradient is not None:
+            self.on_gradient(self._arg_names[slot], target)
+
+    # -- what it holds ---------------------------------------------------------------------------------------
+
+    @property
+    def arg_dict(self) -> dict[str, NDArray]:
+        """Arguments by name."""
+        return dict(zip(self._arg_names, self.arg_arrays, strict=True))
+
+    @property
+    def grad_dict(self) -> dict[str, NDArray | None]:
+        """Gradients by their arguments' names; None where none is wanted."""
+        return dict(zip(self._arg_names, self.grad_arrays, strict=True))
+
+    @property
+    def aux_dict(self) -> dict[str, NDArray]:
+        """Auxiliary states by name."""
+        return dict(zip(self._aux_names, self.aux_arrays, strict=True))
+
+    @property
+    def output_dict(self) -> dict[str, NDArray]:
+        """Outputs by name."""
+        return dict(zip(self._symbol.list_outputs(), self.outputs, strict=True))
+
+    def set_monitor_callback(
+        self, callback: Callable[[str, NDArray], None], monitor_all: bool = False
+    ) -> None:
+        """Have `callback(name, array)` called for every operator's outputs (with `monitor_all` its inputs
+        too).
+        """
+        self._monitor = (callback, monitor_all)
+
+    def copy_params_from(
+        self,
+        arg_params: Mapping[str, NDArray],
+        aux_params: Mapping[str, NDArray] | None = None,
+        allow_extra_params: bool = False,
+    ) -> None:
+        """Copy arrays by name into arguments and auxiliary states. Raises ValueError for a name that is
+        neither.
+        """
+        for given, own, what in (
+            (arg_params, self.arg_dict, "argument"),
+            (aux_params or {}, self.aux_dict, "auxiliary state"),
+        ):
+            for name, value in given.items():
+                if name in own:
+                    target = own[name]
+                    if value.shape != target.shape:
+                        raise ShapeError(
+                            f"copy_params_from: '{name}' has shape {value.shape}, bound was {target.shape}"
+                        )
+                    target._data[...] = value._data
+                elif not allow_extra_params:
+                    raise GraphError(f"copy_params_from: no {what} '{name}'; there are {', '.join(own)}")
+
+    def reshape(
+        self, partial_shaping: bool = False, allow_up_sizing: bool = False, **kwargs: Shape
+    ) -> Executor:
+        """An executor for other shapes of the arguments named. Arrays whose shape stays, and parameters, are
+        shared.
+
+        Raises ShapeError if an argument that is not named would change its shape, unless `partial_shaping` is
+        set, or if one would grow, unless `allow_up_sizing` is set.
+        """
+        shapes, _, aux_shapes = self._symbol.infer_shape(**kwargs)
+        if shapes is None:
+            raise ShapeError("reshape: not all shapes follow from those given")
+        args: list[NDArray] = []
+        grads: list[NDArray | None] = []
+        for name, shape, a, g in zip(self._arg_names, shapes, self.arg_arrays, self.grad_arrays, strict=True):
+            if shape != a.shape and not partial_shaping and name not in kwargs:
+                raise ShapeError(
+                    f"reshape: '{name}' would change from {a.shape} to {shape}; set partial_shaping=True to allow it"
+                )
+            args.append(_resized(a, shape, name, allow_up_sizing))
+            grads.append(None if g is None else _resized(g, shape, name, allow_up_sizing))
+        auxs = [
+            _resized(a, s, n, allow_up_sizing)
+            for n, s, a in zip(self._aux_names, aux_shapes, self.aux_arrays, strict=True)
+        ]
+        return Executor(self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx)
+
+    def debug_str(self) -> str:
+        """The graph in words, and the memory that the executor's own arrays take."""
+        own = sum(
+            s.nbytes for s in self._slots[len(self.arg_arrays) + len(self.aux_arrays) :] if s is not None
+        )
+        return self._symbol.debug_str() + f"Total {own / 2**20:.3f} MB allocated\n"
+
+
+def _resized(a: NDArray, shape: Shape, name: str, allow_up_sizing: bool) -> NDArray:
+    if a.shape == shape:
+        return a
+    size = int(np.prod(shape))
+    if size > a.size:
+        if not allow_up_sizing:
+            raise ShapeError(
+                f"reshape: '{name}' would grow from {a.shape} to {shape}; set allow_up_sizing=True to allow it"
+            )
+        return NDArray(np.zeros(shape, a._data.dtype), a._ctx)
+    return NDArray(a._data.reshape(-1)[:size].reshape(shape), a._ctx)
+
+
+def _refuse_duplicates(names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for n in names:
+        if n in seen:
+            raise GraphError(f"bind: two different variables are named '{n}'; give one another name")
+        seen.add(n)
+
+
+def _by_order(what: str, given: Any, names: Sequence[str], optional: bool = False) -> list[NDArray | None]:
+    """Arrays in the order of `names`, from a list or a dict."""
+    if given is None:
+        given = {} if optional or not names else None
+    if isinstance(given, Mapping):
+        missing = [n for n in names if n not in given]
+        if missing and not optional:
+            raise GraphError(f"bind: '{missing[0]}' is missing in {what}; wanted are {', '.join(names)}")
+        found = [given.get(n) for n in names]
+    elif isinstance(given, Iterable):
+        found = list(given)
+        if len(found) != len(names):
+            raise GraphError(
+                f"bind: {what} has {len(found)} arrays for {len(names)} names: {', '.join(names)}"
+            )
+    else:
+        raise GraphError(
+            f"bind: {what} is {given!r}; wanted a list or a dict of NDArrays for {', '.join(names)}"
+        )
+    for n, a in zip(names, found, strict=True):
+        if not (isinstance(a, NDArray) or (optional and a is None)):
+            raise TypeError(f"bind: '{n}' in {what} is a {type(a).__name__}; wanted an NDArray")
+    return found
+
+
+def _requests(grad_req: Any, names: Sequence[str], grads: Sequence[NDArray | None]) -> list[str]:
+    if isinstance(grad_req, str):
+        reqs = [grad_req] * len(names)
+    elif isinstance(grad_req, Mapping):
+        reqs = [grad_req.get(n, "null") for n in names]
+    else:
+        reqs = list(grad_req)
+        if len(reqs) != len(names):
+            raise GraphError(f"bind: grad_req has {len(reqs)} entries for {len(names)} arguments")
+    for n, r in zip(names, reqs, strict=True):
+        if r not in _REQS:
+            raise GraphError(f"bind: grad_req of '{n}' is {r!r}; wanted 'write', 'add' or 'null'")
+    return [r if g is not None else "null" for r, g in zip(reqs, grads, strict=True)]
+
+
+def simple_bind(
+    symbol: Symbol,
+    ctx: Context,
+    grad_req: Any,
+    type_dict: Mapping[str, Any] | None,
+    group2ctx: Mapping[str, Context] | None,
+    shared_arg_names: Sequence[str] | None,
+    shared_exec: Executor | None,
+    shared_buffer: dict[str, NDArray] | None,
+    shapes: Mapping[str, Shape],
+) -> Executor:
+    """An executor over new arrays (or those of `shared_exec` and `shared_buffer` that fit), from shapes given
+    by name.
+    """
+    known = {n: tuple(s) if not isinstance(s, int) else (s,) for n, s in shapes.items()}
+    names, aux_names = symbol.list_arguments(), symbol.list_auxiliary_states()
+    for n in known:
+        if n not in names and n not in aux_names:
+            misspelling("simple_bind", {n: None}, names)
+    partial, _, aux_partial = symbol.infer_shape_partial(**known)
+    check_known(
+        {
+            **dict(zip(names, (s or None for s in partial), strict=True)),
+            **dict(zip(aux_names, (s or None for s in aux_partial), strict=True)),
+        },
+        "simple_bind",
+    )
+    types, _, aux_types = symbol.infer_type(**(type_dict or {}))
+    shared_args = shared_exec.arg_dict if shared_exec is not None else {}
+    shared_aux = shared_exec.aux_dict if shared_exec is not None else {}
+
+    def make(name: str, shape: Shape, dtype: Any, shared: Mapping[str, NDArray]) -> NDArray:
+        old = shared.get(name)
+        if (
+            old is not None
+            and old.shape == shape
+            and old.dtype == dtype
+            and (shared_arg_names is None or name in shared_arg_names or name in aux_names)
+        ):
+            return old
+        if shared_buffer is not None and (shared_arg_names is None or name not in shared_arg_names):
+            buffer = shared_buffer.get(name)
+            if buffer is not None and buffer.dtype == dtype and buffer.size >= int(np.prod(shape)):
+                return NDArray(buffer._data.reshape(-1)[: int(np.prod(shape))].reshape(shape), ctx)
+            shared_buffer[name] = made = NDArray(np.zeros(shape, dtype), ctx)
+            return made
+        return NDArray(np.zeros(shape, dtype), ctx)
+
+    args = {n: make(n, s, t, shared_args) for n, s, t in zip(names, partial, types, strict=True)}
+    auxs = {n: make(n, s, t, shared_aux) for n, s, t in zip(aux_names, aux_partial, aux_types, strict=True)}
+    if isinstance(grad_req, str):
+        reqs = dict.fromkeys(names, grad_req)
+    elif isinstance(grad_req, Mapping):
+        reqs = {n: grad_req.get(n, "null") for n in names}
+    else:
+        reqs = dict(zip(names, grad_req, strict=True))
+    shared_grads = shared_exec.grad_dict if shared_exec is not None else {}
+    grads = {
+        n: old
+        if (old := shared_grads.get(n)) is not None and old.shape == args[n].shape
+        else NDArray(np.zeros_like(args[n]._data), ctx)
+        for n in names
+        if reqs[n] != "null"
+    }
+    return Executor(symbol, ctx, args, grads, reqs, auxs, group2ctx)
