@@ -196,8 +196,9 @@ class KVStore(ABC):
         for known in self._specs:
             for k, _ in pairs:
                 if isinstance(k, str) != isinstance(known, str):
+                    kind = "strings" if isinstance(known, str) else "numbers"
                     raise ConfigError(
-                        f"key {k!r} is {_kind(k)}, but this store's keys are {_kind(known)}s, like {known!r}"
+                        f"key {k!r}: this store's keys are {kind}, like {known!r}; no store has both"
                     )
             return
 
@@ -239,10 +240,6 @@ def _array(verb: str, key: Key, value: Any) -> Array[Any]:
 
 def _count(value: Any) -> str:
     return f"{len(value)} values" if isinstance(value, Sequence) else f"a {type(value).__name__}"
-
-
-def _kind(key: Key) -> str:
-    return "a string" if isinstance(key, str) else "a number"
 
 
 def _never_initialised(key: Key, known: Mapping[Key, Spec]) -> str:
