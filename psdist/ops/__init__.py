@@ -1,6 +1,6 @@
 """Operators: the table (`registry`), shape rules (`signature`), parameters (`params`), and the operators themselves."""
 
-from . import create, elementwise, linalg, nn, norm, reduce, shape, special, unary, window
+from . import create, elementwise, indexing, joining, linalg, nn, norm, ordering, products, reduce, shape, special, unary, window
 from .registry import Op, all_names, all_ops, find, get
 
 __all__ = [

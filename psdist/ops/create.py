@@ -16,13 +16,13 @@ Array = NDArray[Any]
 
 
 @op("-> (*shape)", types="-> dtype")
-def _zeros(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Array:
+def _zeros(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Any:
     """An array of zeros."""
     return np.zeros(shape, dtype)
 
 
 @op("-> (*shape)", types="-> dtype")
-def _ones(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Array:
+def _ones(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Any:
     """An array of ones."""
     return np.ones(shape, dtype)
 
@@ -30,7 +30,7 @@ def _ones(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "")
 @op("-> (*shape)", types="-> dtype")
 def _full(
     *, shape: tuple[int, ...] = (), value: float, dtype: DType = FLOAT32, ctx: str = ""
-) -> Array:
+) -> Any:
     """An array whose elements are all `value`."""
     return np.full(shape, value, dtype)
 
@@ -40,41 +40,44 @@ def _arange_values(start: float, stop: float | None, step: float, repeat: int, d
     return np.arange(first, last, step).astype(dtype).repeat(repeat)
 
 
-@op(
-    "-> (n)",
-    types="-> dtype",
-    where={
-        "n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))
-    },
-)
-def _arange(
-    *,
-    start: float = 0.0,
-    stop: float | None = None,
-    step: float = 1.0,
-    repeat: int = 1,
-    infer_range: bool = False,
-    dtype: DType = FLOAT32,
-    ctx: str = "",
-) -> Array:
+_LENGTH = {"n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))}
+
+
+@op("-> (n)", types="-> dtype", where=_LENGTH)
+def _arange(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
+            infer_range: bool = False, ctx: str = "", dtype: DType = FLOAT32) -> Any:  # fmt: skip
     """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat` times."""
     return _arange_values(start, stop, step, repeat, dtype)
 
 
+@op("-> (n)", types="-> dtype", where={"n": lambda start, stop, step, repeat, dtype: round((stop - start) / step)})
+def _linspace(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
+              infer_range: bool = False, ctx: str = "", dtype: DType = FLOAT32) -> Any:  # fmt: skip
+    """Numbers from `start` to before `stop` by `step`, each computed on its own."""
+    assert stop is not None
+    return (start + step * np.arange(round((stop - start) / step))).astype(dtype).repeat(repeat)
+
+
+@op("-> (N, m)", types="-> dtype", where={"m": lambda N, M: M or N})
+def _eye(*, N: int, M: int = 0, k: int = 0, ctx: str = "", dtype: DType = FLOAT32) -> Any:
+    """A matrix of `N` rows and `M` columns (as many as rows by default) with ones on the diagonal `k` above the main."""
+    return np.eye(N, M or N, k, dtype)
+
+
 @op("(*s) -> (*s)")
-def zeros_like(data: Array, /) -> Array:
+def zeros_like(data: Array, /) -> Any:
     """Zeros in the shape and dtype of `data`."""
     return np.zeros_like(data)
 
 
 @op("(*s) -> (*s)")
-def ones_like(data: Array, /) -> Array:
+def ones_like(data: Array, /) -> Any:
     """Ones in the shape and dtype of `data`."""
     return np.ones_like(data)
 
 
-for _like in (zeros_like, ones_like):
-    _like.gradient(lambda _g, _y, _x: None)
+for _maker in (zeros_like, ones_like):
+    _maker.gradient(lambda _g, _y, _x: None)
 
 
 def _to(s: Shape, shape: Shape) -> Shape:
@@ -85,7 +88,7 @@ def _to(s: Shape, shape: Shape) -> Shape:
 
 
 @op("(*s) -> (*out)", where={"out": _to})
-def broadcast_to(data: Array, /, *, shape: tuple[int, ...] = ()) -> Array:
+def broadcast_to(data: Array, /, *, shape: tuple[int, ...] = ()) -> Any:
     """The array with its sizes of 1 repeated up to `shape`; 0 keeps a size."""
     return np.broadcast_to(data, _to(data.shape, shape)).copy()
 
@@ -106,7 +109,7 @@ def _widened(s: Shape, axis: Axis, size: tuple[int, ...]) -> Shape:
 
 
 @op("(*s) -> (*out)", aliases=["broadcast_axes"], where={"out": _widened})
-def broadcast_axis(data: Array, /, *, axis: Axis = None, size: tuple[int, ...] = ()) -> Array:
+def broadcast_axis(data: Array, /, *, axis: Axis = None, size: tuple[int, ...] = ()) -> Any:
     """The array with each `axis`, of size 1, repeated `size` times."""
     return np.broadcast_to(data, _widened(data.shape, axis, size)).copy()
 
@@ -114,10 +117,20 @@ def broadcast_axis(data: Array, /, *, axis: Axis = None, size: tuple[int, ...] =
 broadcast_axis.gradient(lambda g, _y, x, /, **_: unbroadcast(g, x.shape))
 
 
-@op("(*s), (*r) -> (*r)")
-def broadcast_like(lhs: Array, rhs: Array, /) -> Array:
-    """`lhs` with its sizes of 1 repeated up to the shape of `rhs`."""
-    return np.broadcast_to(lhs, rhs.shape).copy()
+def _like(s: Shape, r: Shape, lhs_axes: Axis, rhs_axes: Axis) -> Shape:
+    if lhs_axes is None or rhs_axes is None:
+        return _to(s, r)
+    out = list(s)
+    pairs = zip(*((a,) if isinstance(a, int) else a for a in (lhs_axes, rhs_axes)), strict=True)
+    for a, b in pairs:
+        out[a] = r[b]
+    return _to(s, tuple(out))
 
 
-broadcast_like.gradient(lambda g, _y, x, _r, /: (unbroadcast(g, x.shape), None))
+@op("(*s), (*r) -> (*out)", types="T, U -> T", where={"out": _like})
+def broadcast_like(lhs: Array, rhs: Array, /, *, lhs_axes: Axis = None, rhs_axes: Axis = None) -> Any:
+    """`lhs` with its sizes of 1 repeated up to the shape of `rhs`, or only along pairs of axes."""
+    return np.broadcast_to(lhs, _like(lhs.shape, rhs.shape, lhs_axes, rhs_axes)).copy()
+
+
+broadcast_like.gradient(lambda g, _y, x, _r, /, **_: (unbroadcast(g, x.shape), None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from .params import Axis, DType
-from .registry import op
+from .registry import Params, op
 from .signature import Shape
 
 Array = NDArray[Any]
@@ -46,18 +47,14 @@ def _expand(g: Array, x: Array, axis: Axis, exclude: bool) -> Array:
 
 
 def _register(
-    name: str,
-    function: Callable[..., Any],
-    doc: str,
-    gradient: Callable[..., Any],
-    aliases: tuple[str, ...] = (),
+    name: str, function: Callable[..., Any], doc: str, gradient: Callable[..., Any], aliases: tuple[str, ...] = ()
 ) -> None:
-    def kernel(data: Array, /, *, axis: Axis = None, keepdims: bool = False, exclude: bool = False) -> Array:
+    def kernel(data: Array, /, *, axis: Axis = None, keepdims: bool = False, exclude: bool = False) -> Any:
         y = function(data, axis=_axes(data.ndim, axis, exclude), keepdims=True)
         return _finish(y, data, axis, keepdims, exclude)
 
-    def backward(g: Array, y: Array, data: Array, /, *, axis: Axis, keepdims: bool, exclude: bool) -> Array:
-        return gradient(_expand(g, data, axis, exclude), _expand(y, data, axis, exclude), data)  # type: ignore[no-any-return]
+    def backward(g: Array, y: Array, data: Array, /, *, axis: Axis, keepdims: bool, exclude: bool) -> Any:
+        return gradient(_expand(g, data, axis, exclude), _expand(y, data, axis, exclude), data)
 
     kernel.__doc__ = f"""{doc} over `axis` (all axes by default; with `exclude`, over all but these).
 
@@ -65,72 +62,118 @@ def _register(
     op("(*s) -> (*out)", name=name, aliases=aliases, where={"out": _reduced})(kernel).gradient(backward)
 
 
-def _share(g: Array, y: Array, x: Array) -> Array:
+def _share(g: Array, y: Array, x: Array) -> Any:
     """The gradient of an extreme goes to every element that attains it."""
     return g * (x == y)
 
 
 _register("sum", np.sum, "The sum", lambda g, _y, x: np.broadcast_to(g, x.shape), ("sum_axis",))
 _register("nansum", np.nansum, "The sum of what is not NaN", lambda g, _y, x: g * ~np.isnan(x))
-_register(
-    "mean", np.mean, "The mean", lambda g, y, x: np.broadcast_to(g * x.dtype.type(y.size / x.size), x.shape)
-)
+_register("mean", np.mean, "The mean", lambda g, y, x: np.broadcast_to(g * (y.size / x.size), x.shape))
 _register("prod", np.prod, "The product", lambda g, y, x: g * y / x)
-_register(
-    "nanprod",
-    np.nanprod,
-    "The product of what is not NaN",
-    lambda g, y, x: np.where(np.isnan(x), 0, g * y / x).astype(x.dtype),
-)
+_register("nanprod", np.nanprod, "The product of what is not NaN", lambda g, y, x: np.where(np.isnan(x), 0, g * y / x))
 _register("max", np.max, "The largest element", _share, ("max_axis",))
 _register("min", np.min, "The smallest element", _share, ("min_axis",))
+_register("_square_sum", lambda x, **kw: np.square(x).sum(**kw), "The sum of squares", lambda g, _y, x: g * (2 * x))
 
 
-@op("(*s) -> (*out)", where={"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)})
-def norm(
-    data: Array, /, *, ord: int = 2, axis: Axis = None, out_dtype: DType | None = None, keepdims: bool = False
-) -> Array:
+@op("(*s) -> (*out)", where={"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)},
+    types=lambda ins, p: (ins, [p["out_dtype"] or ins[0]]))  # fmt: skip
+def norm(data: Array, /, *, ord: int = 2, axis: Axis = None, out_dtype: DType | None = None,
+         keepdims: bool = False) -> Any:  # fmt: skip
     """The L1 or L2 norm (`ord` 1 or 2) over `axis`, by default over all."""
+    if ord not in (1, 2):
+        raise ShapeError(f"norm: ord is {ord}; wanted 1 or 2")
     axes = _axes(data.ndim, axis)
-    y = (
-        np.abs(data).sum(axis=axes, keepdims=True)
-        if ord == 1
-        else np.sqrt(np.square(data).sum(axis=axes, keepdims=True))
-    )
-    return _finish(y, data, axis, keepdims, False)
+    if ord == 1:
+        y = np.abs(data).sum(axis=axes, keepdims=True)
+    else:
+        y = np.sqrt(np.square(data).sum(axis=axes, keepdims=True))
+    return y.reshape(_reduced(data.shape, axis, keepdims)).astype(out_dtype or data.dtype)
 
 
 @norm.gradient
-def _(
-    g: Array, y: Array, data: Array, /, *, ord: int, axis: Axis, out_dtype: str | None, keepdims: bool
-) -> Array:
-    g, y = _expand(g, data, axis, False), _expand(y, data, axis, False)
-    return g * np.sign(data) if ord == 1 else g * data / np.where(y == 0, 1, y)  # type: ignore[no-any-return]
+def _(g: Array, y: Array, data: Array, /, *, ord: int, axis: Axis, out_dtype: str | None, keepdims: bool) -> Any:
+    g = _expand(g, data, axis, False).astype(data.dtype)
+    if ord == 1:
+        return g * np.sign(data)
+    y = _expand(y, data, axis, False).astype(data.dtype)
+    return g * data / np.where(y == 0, 1, y)
 
 
 def _register_arg(name: str, function: Callable[..., Any], doc: str) -> None:
-    def kernel(data: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
-        flat = data.reshape(-1) if axis is None else data
-        y = np.expand_dims(function(flat, axis=0 if axis is None else axis), 0 if axis is None else axis)
-        return y.astype(np.float32).reshape(_reduced(data.shape, axis, keepdims))
+    def kernel(data: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+        at = function(data.reshape(-1) if axis is None else data, axis=axis or 0)
+        return np.asarray(at).astype(data.dtype).reshape(_reduced(data.shape, axis, keepdims))
 
-    kernel.__doc__ = f"The index of {doc} along `axis` (of the flattened array by default), as float32."
-    op(
-        "(*s) -> (*out)",
-        name=name,
-        where={"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)},
-        types="T -> float32",
-    )(kernel).gradient(lambda _g, _y, _x, /, **_: None)
+    kernel.__doc__ = f"The index of {doc} along `axis` (of the flattened array by default), in the data's dtype."
+    where = {"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)}
+    op("(*s) -> (*out)", name=name, where=where)(kernel).gradient(lambda _g, _y, _x, /, **_: None)
 
 
 _register_arg("argmax", np.argmax, "the largest element")
 _register_arg("argmin", np.argmin, "the smallest element")
 
 
-@op("(n, *s) -> (n)", types="T -> float32")
-def argmax_channel(data: Array, /) -> Array:
+@op("(n, *s) -> (n)")
+def argmax_channel(data: Array, /) -> Any:
     """The index of the largest element of each row."""
-    return data.reshape(len(data), -1).argmax(axis=1).astype(np.float32)
+    return data.reshape(len(data), -1).argmax(axis=1).astype(data.dtype)
 
 
 argmax_channel.gradient(lambda _g, _y, _x, /: None)
+
+
+@op("(*s) -> (*out), (*out)", where={"out": lambda s, axes, keepdims: _reduced(s, axes, keepdims)},
+    outputs=("output0", "output1"), types="T -> T, T")  # fmt: skip
+def moments(data: Array, /, *, axes: Axis = None, keepdims: bool = False) -> Any:
+    """The mean and the variance over `axes`, by default over all."""
+    over = _axes(data.ndim, axes)
+    return (
+        _finish(data.mean(axis=over, keepdims=True), data, axes, keepdims, False),
+        _finish(data.var(axis=over, keepdims=True), data, axes, keepdims, False),
+    )
+
+
+@moments.gradient
+def _(g: Array, h: Array, mean: Array, _var: Array, data: Array, /, *, axes: Axis, keepdims: bool) -> Any:
+    g, h, mean = (_expand(v, data, axes, False) for v in (g, h, mean))
+    share = mean.size / data.size
+    return g * share + h * (2 * share) * (data - mean)
+
+
+def _cumulated(s: Shape, axis: int | None) -> Shape:
+    return (math.prod(s),) if axis is None else s
+
+
+@op("(*s) -> (*out)", where={"out": _cumulated}, types=lambda ins, p: (ins, [p["dtype"] or ins[0]]))
+def cumsum(a: Array, /, *, axis: int | None = None, dtype: DType | None = None) -> Any:
+    """The sums of all elements up to each, along `axis` (of the flattened array by default)."""
+    return np.cumsum(a, axis, dtype or a.dtype)
+
+
+@cumsum.gradient
+def _(g: Array, _y: Array, a: Array, /, *, axis: int | None, dtype: str | None) -> Any:
+    at = axis or 0
+    return np.flip(np.cumsum(np.flip(g, at), at), at).reshape(a.shape).astype(a.dtype)
+
+
+def _histogram_shape(ins: list[Shape | None], params: Params, outs: list[Shape | None]) -> Any:
+    bins = ins[1] if len(ins) > 1 else None
+    if len(ins) > 1:
+        return ins, outs if bins is None else [(bins[0] - 1,), bins]
+    return ins, [(params["bin_cnt"],), (params["bin_cnt"] + 1,)]
+
+
+@op(shape=_histogram_shape, types=lambda ins, _p: (ins, ["int64", ins[0]]), outputs=("output0", "output1"),
+    active=lambda p: ("data", "bins") if p["bin_cnt"] is None else ("data",))  # fmt: skip
+def _histogram(data: Array, bins: Array | None = None, /, *, bin_cnt: int | None = None,
+               range: tuple[float, ...] | None = None) -> Any:  # fmt: skip
+    """How many elements fall between neighbouring `bins` (or in each of `bin_cnt` equal parts of `range`), and the
+    bins. The last bin includes its end."""
+    if bin_cnt is None:
+        count, edges = np.histogram(data, bins)
+    else:
+        assert range is not None
+        count, edges = np.histogram(data, bin_cnt, (range[0], range[1]))
+    return count.astype(np.int64), edges.astype(data.dtype)

@@ -1,9 +1,9 @@
-"""Operators that move elements and change none."""
+"""Operators that give the same elements another shape or order."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ Array = NDArray[Any]
 
 
 def reshaped(s: Shape, shape: Shape, reverse: bool = False) -> Shape:
-    """The shape that MXNet's codes ask for: 0 keeps a size, -1 is inferred, -2 keeps all that are left, -3 merges two, -4
-    splits one into the next two (one of which may be -1). `reverse` reads both from the right."""
+    """The shape that MXNet's codes ask for: 0 keeps a size, -1 is inferred, -2 keeps all that are left, -3 merges
+    two, -4 splits one into the next two (one of which may be -1). `reverse` reads both from the right."""
     if reverse:
         return reshaped(s[::-1], _reversed_codes(shape))[::-1]
     out: list[int] = []
@@ -74,41 +74,56 @@ def _at(s: Shape, i: int, shape: Shape) -> int:
     return s[i]
 
 
-@op(
-    "(*s) -> (*out)",
-    aliases=["Reshape"],
-    where={"out": lambda s, shape, reverse, target_shape: reshaped(s, shape or target_shape, reverse)},
-)
-def reshape(
-    data: Array,
-    /,
-    *,
-    shape: tuple[int, ...] = (),
-    reverse: bool = False,
-    target_shape: tuple[int, ...] = (),
-    keep_highest: bool = False,
-) -> Array:
-    """The same elements in another shape. Besides sizes, `shape` may hold codes: 0 keeps a size, -1 is inferred, -2 keeps
-    all that are left, -3 merges two, -4 splits one into the two sizes after it."""
-    return data.reshape(reshaped(data.shape, shape or target_shape, reverse))
+def _own(y: Array, out: Array | None = None) -> Array:
+    """A view as an array of its own."""
+    if out is None:
+        return np.array(y, order="C")
+    out[...] = y
+    return out
 
 
-reshape.gradient(lambda g, _y, x, /, **_: g.reshape(x.shape))
+def _reshape_to(s: Shape, shape: Shape, reverse: bool, target_shape: Shape, keep_highest: bool) -> Shape:
+    if shape:
+        return reshaped(s, shape, reverse)
+    old = tuple(n or -1 for n in target_shape)   # the parameter of old: 0 is inferred
+    return reshaped(s, (s[0], *old[1:]) if keep_highest else old)
 
 
-@op("(*s), (*r) -> (*r)")
-def reshape_like(lhs: Array, rhs: Array, /) -> Array:
-    """`lhs` in the shape of `rhs`."""
-    return lhs.reshape(rhs.shape)
+@op("(*s) -> (*out)", aliases=["reshape"], where={"out": _reshape_to}, passes=True)
+def Reshape(data: Array, /, *, shape: tuple[int, ...] = (), reverse: bool = False,
+            target_shape: tuple[int, ...] = (), keep_highest: bool = False, out: Array | None = None) -> Any:  # fmt: skip
+    """The same elements in another shape. Besides sizes, `shape` may hold codes: 0 keeps a size, -1 is inferred, -2
+    keeps all that are left, -3 merges two, -4 splits one into the two sizes after it."""
+    return _own(data.reshape(_reshape_to(data.shape, shape, reverse, target_shape, keep_highest)), out)
 
 
-reshape_like.gradient(lambda g, _y, x, _r, /: (g.reshape(x.shape), None))
+Reshape.gradient(lambda g, _y, x, /, **_: g.reshape(x.shape))
 
 
-@op("(n, *s) -> (n, m)", aliases=["flatten"], where={"m": lambda s: math.prod(s)})
-def Flatten(data: Array, /) -> Array:
+def _like_part(
+    s: Shape, r: Shape, lhs_begin: int | None, lhs_end: int | None, rhs_begin: int | None, rhs_end: int | None
+) -> Shape:
+    left, right = slice(lhs_begin, lhs_end).indices(len(s)), slice(rhs_begin, rhs_end).indices(len(r))
+    out = s[: left[0]] + r[right[0] : right[1]] + s[left[1] :]
+    if math.prod(out) != math.prod(s):
+        raise ShapeError(f"{s} has {math.prod(s)} elements, {out} has {math.prod(out)}")
+    return out
+
+
+@op("(*s), (*r) -> (*out)", types="T, U -> T", where={"out": _like_part}, passes=True)
+def reshape_like(lhs: Array, rhs: Array, /, *, lhs_begin: int | None = None, lhs_end: int | None = None,
+                 rhs_begin: int | None = None, rhs_end: int | None = None) -> Any:  # fmt: skip
+    """`lhs` in the shape of `rhs`; or some of its axes in the sizes of some of those of `rhs`."""
+    return _own(lhs.reshape(_like_part(lhs.shape, rhs.shape, lhs_begin, lhs_end, rhs_begin, rhs_end)))
+
+
+reshape_like.gradient(lambda g, _y, x, _r, /, **_: (g.reshape(x.shape), None))
+
+
+@op("(n, *s) -> (n, m)", aliases=["flatten"], where={"m": lambda s: math.prod(s)}, passes=True)
+def Flatten(data: Array, /, *, out: Array | None = None) -> Any:
     """Each row's elements side by side: (n, a, b, …) becomes (n, a·b·…)."""
-    return data.reshape(len(data), -1)
+    return _own(data.reshape(len(data), -1), out)
 
 
 Flatten.gradient(lambda g, _y, x, /: g.reshape(x.shape))
@@ -121,13 +136,13 @@ def _transposed(s: Shape, axes: Shape) -> Shape:
 
 
 @op("(*s) -> (*out)", where={"out": _transposed})
-def transpose(data: Array, /, *, axes: tuple[int, ...] = ()) -> Array:
+def transpose(data: Array, /, *, axes: tuple[int, ...] = (), out: Array | None = None) -> Any:
     """The array with its axes in the order `axes`, by default reversed."""
-    return np.ascontiguousarray(data.transpose(axes or None))
+    return _own(data.transpose(axes or None), out)
 
 
 @transpose.gradient
-def _(g: Array, _y: Array, _x: Array, /, *, axes: Shape) -> Array:
+def _(g: Array, _y: Array, _x: Array, /, *, axes: Shape) -> Any:
     return g.transpose(np.argsort(axes)) if axes else g.transpose()
 
 
@@ -138,139 +153,218 @@ def _expanded(s: Shape, axis: int) -> Shape:
     return (*s[:i], 1, *s[i:])
 
 
-@op("(*s) -> (*out)", where={"out": _expanded})
-def expand_dims(data: Array, /, *, axis: int) -> Array:
+@op("(*s) -> (*out)", where={"out": _expanded}, passes=True)
+def expand_dims(data: Array, /, *, axis: int, out: Array | None = None) -> Any:
     """The array with a new axis of size 1 at `axis`."""
-    return data.reshape(_expanded(data.shape, axis))
+    return _own(data.reshape(_expanded(data.shape, axis)), out)
 
 
 expand_dims.gradient(lambda g, _y, x, /, *, axis: g.reshape(x.shape))
 
 
-def _concatenated(ins: list[Shape | None], params: Any, outs: list[Shape | None]) -> Any:
-    dim = params["dim"]
-    known = [s for s in ins if s is not None]
-    if not known:
-        return ins, outs
-    ndim = len(known[0])
-    if not -ndim <= dim < ndim:
-        raise ShapeError(f"dim {dim} is out of range for arrays of {ndim} dimensions")
-    at = dim % ndim
-    size: list[int] = [0] * ndim
-    for s in known + [o for o in outs if o is not None]:
-        if len(s) != ndim:
-            raise ShapeError(f"arrays of {ndim} and of {len(s)} dimensions: {' '.join(map(str, known))}")
-        for i, n in enumerate(s):
-            if i != at and n and size[i] not in (0, n):
-                raise ShapeError(
-                    f"size {i} is {size[i]} and also {n} in {' '.join(map(str, known))}, dim={dim}"
-                )
-            size[i] = size[i] or n
-    filled: list[Shape | None] = [
-        s if s is None else tuple(n if i == at else n or size[i] for i, n in enumerate(s)) for s in ins
-    ]
-    whole = sum(s[at] for s in filled if s) if all(s and s[at] for s in filled) else 0
-    size[at] = whole
-    return filled, [tuple(size)]
-
-
-@op(shape=_concatenated, aliases=["concat"])
-def Concat(*data: Array, dim: int = 1, num_args: int = 0, out: Array | None = None) -> Array:
-    """The arrays one after another along axis `dim`."""
-    return np.concatenate(data, axis=dim, out=out)
-
-
-@Concat.gradient
-def _(g: Array, _y: Array, /, *data: Array, dim: int, num_args: int) -> Any:
-    ends = np.cumsum([x.shape[dim] for x in data])[:-1]
-    return tuple(np.split(g, ends, axis=dim))
-
-
-def _split_shape(s: Shape, num_outputs: int, axis: int, squeeze_axis: bool) -> Shape:
-    if not -len(s) <= axis < len(s):
-        raise ShapeError(f"axis {axis} is out of range for {s}")
-    at = axis % len(s)
-    if s[at] % num_outputs:
-        raise ShapeError(f"size {s[at]} of axis {axis} in {s} is not a multiple of num_outputs={num_outputs}")
-    part = s[at] // num_outputs
-    if squeeze_axis and part == 1:
-        return s[:at] + s[at + 1 :]
-    return (*s[:at], part, *s[at + 1 :])
-
-
-@op(
-    "(*s) -> (*out)",
-    aliases=["split"],
-    where={"out": _split_shape},
-    num_outputs=lambda p: int(p["num_outputs"]),
-)
-def SliceChannel(data: Array, /, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False) -> Any:
-    """`num_outputs` equal parts of the array along `axis`; `squeeze_axis` drops that axis from parts of size 1."""
-    parts = np.split(data, num_outputs, axis=axis)
-    shape = _split_shape(data.shape, num_outputs, axis, squeeze_axis)
-    return tuple(np.ascontiguousarray(p).reshape(shape) for p in parts)
-
-
-@SliceChannel.gradient
-def _(*arrays: Array, num_outputs: int, axis: int, squeeze_axis: bool) -> Array:
-    heads, data = arrays[:num_outputs], arrays[-1]
-    shape = list(data.shape)
-    shape[axis] //= num_outputs
-    return np.concatenate([g.reshape(shape) for g in heads], axis=axis)
-
-
-def _sliced_axis(s: Shape, axis: int, begin: int, end: int | None) -> Shape:
-    if not -len(s) <= axis < len(s):
-        raise ShapeError(f"axis {axis} is out of range for {s}")
-    at = axis % len(s)
-    return (*s[:at], len(range(*slice(begin, end).indices(s[at]))), *s[at + 1 :])
-
-
-def _along(ndim: int, axis: int, begin: int, end: int | None) -> tuple[slice, ...]:
-    return tuple(slice(begin, end) if i == axis % ndim else slice(None) for i in range(ndim))
-
-
-@op("(*s) -> (*out)", where={"out": _sliced_axis})
-def slice_axis(data: Array, /, *, axis: int, begin: int, end: int | None) -> Array:
-    """The part of the array from `begin` to before `end` along `axis`; None is the end, negative counts from it."""
-    return np.ascontiguousarray(data[_along(data.ndim, axis, begin, end)])
-
-
-@slice_axis.gradient
-def _(g: Array, _y: Array, data: Array, /, *, axis: int, begin: int, end: int | None) -> Array:
-    grad = np.zeros_like(data)
-    grad[_along(data.ndim, axis, begin, end)] = g
-    return grad
-
-
 def _swapped(s: Shape, dim1: int, dim2: int) -> Shape:
+    if not (-len(s) <= dim1 < len(s) and -len(s) <= dim2 < len(s)):
+        raise ShapeError(f"axes {dim1} and {dim2} are not both axes of {s}")
     out = list(s)
     out[dim1], out[dim2] = out[dim2], out[dim1]
     return tuple(out)
 
 
 @op("(*s) -> (*out)", aliases=["swapaxes"], where={"out": _swapped})
-def SwapAxis(data: Array, /, *, dim1: int = 0, dim2: int = 0) -> Array:
+def SwapAxis(data: Array, /, *, dim1: int = 0, dim2: int = 0, out: Array | None = None) -> Any:
     """The array with two of its axes exchanged."""
-    return np.ascontiguousarray(data.swapaxes(dim1, dim2))
+    return _own(data.swapaxes(dim1, dim2), out)
 
 
 SwapAxis.gradient(lambda g, _y, _x, /, *, dim1, dim2: g.swapaxes(dim1, dim2))
 
 
 def _squeezed(s: Shape, axis: Axis) -> Shape:
-    axes = (
-        range(len(s)) if axis is None else [a % len(s) for a in ((axis,) if isinstance(axis, int) else axis)]
-    )
-    if axis is not None and any(s[a] != 1 for a in axes):
+    given = (axis,) if isinstance(axis, int) else axis
+    if given is not None and any(not -len(s) <= a < len(s) or s[a] != 1 for a in given):
         raise ShapeError(f"axis {axis} of {s} is not of size 1")
+    axes = range(len(s)) if given is None else [a % len(s) for a in given]
     return tuple(n for i, n in enumerate(s) if not (i in axes and n == 1)) or (1,)
 
 
-@op("(*s) -> (*out)", where={"out": _squeezed})
-def squeeze(data: Array, /, *, axis: Axis = None) -> Array:
+@op("(*s) -> (*out)", where={"out": _squeezed}, passes=True)
+def squeeze(data: Array, /, *, axis: Axis = None) -> Any:
     """The array without its axes of size 1, or without those named."""
-    return data.reshape(_squeezed(data.shape, axis))
+    return _own(data.reshape(_squeezed(data.shape, axis)))
 
 
 squeeze.gradient(lambda g, _y, x, /, *, axis: g.reshape(x.shape))
+
+
+def _tiled(s: Shape, reps: Shape) -> Shape:
+    n = max(len(s), len(reps))
+    return tuple(a * b for a, b in zip((1,) * (n - len(s)) + s, (1,) * (n - len(reps)) + reps, strict=True))
+
+
+@op("(*s) -> (*out)", where={"out": _tiled})
+def tile(data: Array, /, *, reps: tuple[int, ...]) -> Any:
+    """The whole array again and again, `reps` times along each axis."""
+    return np.tile(data, reps)
+
+
+@tile.gradient
+def _(g: Array, _y: Array, data: Array, /, *, reps: Shape) -> Any:
+    n = max(data.ndim, len(reps))
+    s, r = (1,) * (n - data.ndim) + data.shape, (1,) * (n - len(reps)) + reps
+    split = tuple(size for pair in zip(r, s, strict=True) for size in pair)
+    return g.reshape(split).sum(axis=tuple(range(0, 2 * n, 2))).reshape(data.shape)
+
+
+def _repeated(s: Shape, repeats: int, axis: int | None) -> Shape:
+    if axis is None:
+        return (math.prod(s) * repeats,)
+    return tuple(n * repeats if i == axis % len(s) else n for i, n in enumerate(s))
+
+
+@op("(*s) -> (*out)", where={"out": _repeated})
+def repeat(data: Array, /, *, repeats: int, axis: int | None = None) -> Any:
+    """Each element (or slice along `axis`) `repeats` times in a row."""
+    return np.repeat(data, repeats, axis)
+
+
+@repeat.gradient
+def _(g: Array, _y: Array, data: Array, /, *, repeats: int, axis: int | None) -> Any:
+    if axis is None:
+        return g.reshape(-1, repeats).sum(axis=1).reshape(data.shape)
+    at = axis % data.ndim
+    return g.reshape(*data.shape[: at + 1], repeats, *data.shape[at + 1 :]).sum(axis=at + 1)
+
+
+def _padded_shape(s: Shape, pad_width: Shape) -> Shape:
+    if len(pad_width) != 2 * len(s):
+        raise ShapeError(f"pad_width {pad_width} wants two numbers for each axis of {s}")
+    return tuple(n + a + b for n, a, b in zip(s, pad_width[::2], pad_width[1::2], strict=True))
+
+
+def _pairs(pad_width: Shape) -> list[tuple[int, int]]:
+    return list(zip(pad_width[::2], pad_width[1::2], strict=True))
+
+
+@op("(*s) -> (*out)", aliases=["pad"], where={"out": _padded_shape})
+def Pad(data: Array, /, *, mode: Literal["constant", "edge", "reflect"], pad_width: tuple[int, ...],
+        constant_value: float = 0.0) -> Any:  # fmt: skip
+    """The array with a margin, `pad_width` = (before, after) for each axis: filled with `constant_value`, with the
+    edge's element, or with the array's reflection about its edge."""
+    if mode == "constant":
+        return np.pad(data, _pairs(pad_width), constant_values=constant_value)
+    return np.pad(data, _pairs(pad_width), mode=mode)
+
+
+@Pad.gradient
+def _(g: Array, _y: Array, data: Array, /, *, mode: str, pad_width: Shape, constant_value: float) -> Any:
+    for axis, (before, after) in enumerate(_pairs(pad_width)):
+        if not before and not after:
+            continue
+        n = data.shape[axis]
+        g = np.moveaxis(g, axis, 0)
+        inner = g[before : before + n].copy()
+        if mode != "constant":
+            at = np.pad(np.arange(n), (before, after), mode=mode)  # type: ignore[call-overload]
+            for i in (*range(before), *range(before + n, len(g))):
+                inner[at[i]] += g[i]
+        g = np.moveaxis(inner, 0, axis)
+    return g
+
+
+def _axes_within(s: Shape, axis: Shape) -> Shape:
+    for a in axis:
+        if not -len(s) <= a < len(s):
+            raise ShapeError(f"axis {a} is out of range for {s}")
+    return s
+
+
+@op("(*s) -> (*out)", aliases=["flip"], where={"out": _axes_within})
+def reverse(data: Array, /, *, axis: tuple[int, ...]) -> Any:
+    """The elements in reversed order along `axis`."""
+    return _own(np.flip(data, axis))
+
+
+reverse.gradient(lambda g, _y, _x, /, *, axis: np.flip(g, axis))
+
+
+def _to_depth(s: Shape, block_size: int) -> Shape:
+    if len(s) != 4 or s[2] % block_size or s[3] % block_size:
+        raise ShapeError(f"wanted (n, c, h, w) with h and w multiples of block_size={block_size}, given {s}")
+    return s[0], s[1] * block_size**2, s[2] // block_size, s[3] // block_size
+
+
+def _to_space(s: Shape, block_size: int) -> Shape:
+    if len(s) != 4 or s[1] % block_size**2:
+        raise ShapeError(f"wanted (n, c, h, w) with c a multiple of block_size²={block_size**2}, given {s}")
+    return s[0], s[1] // block_size**2, s[2] * block_size, s[3] * block_size
+
+
+def _into_depth(x: Array, b: int) -> Array:
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    return _own(parts).reshape(_to_depth(x.shape, b))
+
+
+def _into_space(x: Array, b: int) -> Array:
+    n, c, h, w = x.shape
+    return _own(x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)).reshape(_to_space(x.shape, b))
+
+
+@op("(*s) -> (*out)", where={"out": _to_depth})
+def space_to_depth(data: Array, /, *, block_size: int) -> Any:
+    """Each block of `block_size` × `block_size` places as that many times the channels of one place."""
+    return _into_depth(data, block_size)
+
+
+@op("(*s) -> (*out)", where={"out": _to_space})
+def depth_to_space(data: Array, /, *, block_size: int) -> Any:
+    """Groups of `block_size`² channels as blocks of places: the inverse of space_to_depth."""
+    return _into_space(data, block_size)
+
+
+space_to_depth.gradient(lambda g, _y, _x, /, *, block_size: _into_space(g, block_size))
+depth_to_space.gradient(lambda g, _y, _x, /, *, block_size: _into_depth(g, block_size))
+
+
+def _diagonal(s: Shape, k: int, axis1: int, axis2: int) -> Shape:
+    if len(s) == 1:
+        return (s[0] + abs(k),) * 2
+    a, b = axis1 % len(s), axis2 % len(s)
+    n = min(s[a] + min(k, 0), s[b] - max(k, 0))
+    if n < 1 or a == b:
+        raise ShapeError(f"diagonal {k} over axes {axis1} and {axis2} of {s} is empty")
+    return (*(m for i, m in enumerate(s) if i not in (a, b)), n)
+
+
+@op("(*s) -> (*out)", where={"out": _diagonal})
+def diag(data: Array, /, *, k: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The diagonal `k` places above the main one of the matrices in two axes; of a vector, the matrix whose diagonal
+    it is."""
+    return np.diag(data, k) if data.ndim == 1 else _own(np.diagonal(data, k, axis1, axis2))
+
+
+@diag.gradient
+def _(g: Array, _y: Array, data: Array, /, *, k: int, axis1: int, axis2: int) -> Any:
+    if data.ndim == 1:
+        return np.diagonal(g, k)
+    grad = np.zeros_like(data)
+    view = np.moveaxis(grad, (axis1, axis2), (-2, -1))
+    i = np.arange(g.shape[-1])
+    view[..., i - min(k, 0), i + max(k, 0)] = g
+    return grad
+
+
+@op("(*s) -> (n)", types="T -> int64", where={"n": lambda s: len(s)})
+def shape_array(data: Array, /) -> Any:
+    """The shape as an array."""
+    return np.array(data.shape, np.int64)
+
+
+@op("(*s) -> (1)", types="T -> int64")
+def size_array(data: Array, /) -> Any:
+    """The number of elements as an array."""
+    return np.array([data.size], np.int64)
+
+
+shape_array.gradient(lambda _g, _y, _x, /: None)
+size_array.gradient(lambda _g, _y, _x, /: None)
