@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..blas import one_blas_thread
 from ..context import Context
 from ..errors import ConfigError, ShapeError
 from ..io import DataDesc
@@ -204,8 +205,9 @@ class DataParallelExecutorGroup:
             with self.contexts[k]:
                 work(k)
 
-        for future in [self._pool.submit(on, k) for k in range(len(self.contexts))]:
-            future.result()
+        with one_blas_thread():
+            for future in [self._pool.submit(on, k) for k in range(len(self.contexts))]:
+                future.result()
 
     def close(self) -> None:
         """End the devices' threads; they start again when needed."""
