@@ -3,8 +3,9 @@
     python examples/train_digits.py
     psdist run -n 2 -s 1 -- python examples/train_digits.py --kv-store dist_sync
 
-`--batch-size` counts the images of one step over all workers and devices. Worker r's i-th batch is part r of the
-i-th such step: one process with two devices and two workers with one device each compute the same numbers.
+`--batch-size` counts the images of one step over all workers and devices. Worker r's i-th batch is part r
+of the i-th such step: one process with two devices and two workers with one device each compute the same
+numbers.
 """
 
 from __future__ import annotations
@@ -98,11 +99,11 @@ def where_parameters_live(kv: Any, params: dict[str, Any]) -> str:
     values = sum(p.size for p in params.values())
     nbytes = sum(p.size * np.dtype(p.dtype).itemsize for p in params.values())
     total = f"{values:,} values ({nbytes / 1024:,.0f} KiB)"
-    placement = getattr(kv, "placement", None)
-    if placement is None:
+    shares = kv.placement()
+    if not shares:
         return f"parameters: {total} in this process"
-    servers = "; ".join(f"server {s.rank}: {s.values:,} ({s.nbytes / 1024:,.0f} KiB)" for s in placement())
-    return f"parameters: {total} on {servers}"
+    servers = [f"server {rank}: {n:,} ({size / 1024:,.0f} KiB)" for rank, (n, size) in shares.items()]
+    return f"parameters: {total} on {'; '.join(servers)}"
 
 
 def save_curves(path: str, curves: dict[str, list[float]]) -> str:

@@ -57,6 +57,10 @@ class KVStore(ABC):
         """How many workers share the store."""
         return 1
 
+    def placement(self) -> dict[int, tuple[int, int]]:
+        """How many values and bytes each server holds, by its rank; empty when they are in this process."""
+        return {}
+
     # --- values -----------------------------------------------------------------------------------
 
     def init(self, key: Any, value: Any) -> None:
