@@ -135,6 +135,45 @@ def record_images():
     ]
 
 
+# mx.image: functions of a picture, and augmenters; each is run with Python's and NumPy's seed 3.
+FUNCTIONS = [
+    ("resize_short", (9,), {}),
+    ("resize_short", (9, 9), {}),
+    ("fixed_crop", (2, 1, 9, 7), {}),
+    ("fixed_crop", (2, 1, 9, 7, (5, 6), 1), {}),
+    ("random_crop", ((8, 6),), {}),
+    ("random_crop", ((20, 6),), {}),
+    ("center_crop", ((8, 7),), {}),
+    ("random_size_crop", ((6, 6), (0.3, 0.9), (0.7, 1.4)), {}),
+    ("copyMakeBorder", (1, 2, 3, 4), {"values": [5, 6, 7]}),
+    ("imresize", (7, 5), {"interp": 3}),
+]
+AUGMENTERS = [
+    ("ResizeAug", (8,)),
+    ("ForceResizeAug", ((7, 9),)),
+    ("RandomCropAug", ((6, 7),)),
+    ("RandomSizedCropAug", ((6, 7), 0.3, (0.75, 1.33))),
+    ("CenterCropAug", ((6, 7),)),
+    ("BrightnessJitterAug", (0.4,)),
+    ("ContrastJitterAug", (0.4,)),
+    ("SaturationJitterAug", (0.4,)),
+    ("HueJitterAug", (0.4,)),
+    ("ColorJitterAug", (0.4, 0.3, 0.2)),
+    ("RandomGrayAug", (0.5,)),
+    ("HorizontalFlipAug", (0.5,)),
+    ("CastAug", ("float32",)),
+]
+CREATED = [
+    ((3, 6, 7), {}),
+    ((3, 6, 7), {"resize": 9, "rand_crop": True, "rand_mirror": True, "mean": True, "std": True}),
+    (
+        (3, 6, 7),
+        {"rand_crop": True, "rand_resize": True, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
+    ),
+    ((3, 6, 7), {"hue": 0.2, "pca_noise": 0.1, "rand_gray": 0.3, "inter_method": 1}),
+]
+
+
 def with_paths(arguments, folder):
     """The arguments with names of fixtures made paths in `folder`."""
     is_file = lambda v: isinstance(v, str) and "." in v  # noqa: E731

@@ -6,6 +6,7 @@ MXNet itself no longer writes the layouts of 0.x and 1.0: those are put together
 has to load them before they are kept.
 """
 
+import random
 import struct
 import sys
 from pathlib import Path
@@ -99,7 +100,30 @@ def iterators():
     np.savez_compressed(HERE / "iterators.npz", **answers)
 
 
-PARTS = [params, recordio, images, iterators]
+def augmenters():
+    """mx.image's functions and augmenters on one picture, from the same seeds."""
+    answers = {}
+    bytes_ = mx.nd.array(arrays.images()["bytes"], dtype="uint8")
+    floats = bytes_.astype("float32")
+
+    def ask(key, call, *args, **kwargs):
+        random.seed(3)
+        np.random.seed(3)
+        answer = call(*args, **kwargs)
+        answers[key] = (answer[0] if isinstance(answer, tuple) else answer).asnumpy()
+
+    for i, (name, args, kwargs) in enumerate(arrays.FUNCTIONS):
+        ask(f"function {i}", getattr(mx.image, name), bytes_, *args, **kwargs)
+    for i, (name, args) in enumerate(arrays.AUGMENTERS):
+        ask(f"augmenter {i}", getattr(mx.image, name)(*args), floats.copy())
+    for i, (shape, kwargs) in enumerate(arrays.CREATED):
+        augs = mx.image.CreateAugmenter(shape, **kwargs)
+        ask(f"created {i}", mx.image.SequentialAug(augs), bytes_)
+        answers[f"names {i}"] = np.array([type(a).__name__ for a in augs])
+    np.savez_compressed(HERE / "augmenters.npz", **answers)
+
+
+PARTS = [params, recordio, images, iterators, augmenters]
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
