@@ -22,12 +22,12 @@ ROOTS = {
 }
 
 ROWS = """
-psdist.errors psdist.context psdist.settings psdist.registry
+psdist.errors psdist.context psdist.settings psdist.registry psdist.blas psdist.attribute psdist.name
 psdist.random
 psdist.ops | psdist.wire | psdist.recordio psdist.imagefile
 psdist.autograd
 psdist.ndarray
-psdist.symbol | psdist.optimizer | psdist.initializer | psdist.lr_scheduler | psdist.metric | psdist.io
+psdist.symbol | psdist.optimizer | psdist.initializer | psdist.lr_scheduler | psdist.metric | psdist.io psdist.image
 psdist.executor | psdist.kvstore
 psdist.checkpoint
 psdist.module psdist.callback

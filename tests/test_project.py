@@ -1,5 +1,6 @@
 """The project as a newcomer meets it: the README's code, the cost of an import, the contents of the wheel."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -44,18 +45,23 @@ def test_the_readme_s_first_screen_has_the_example_and_the_two_commands():
         assert any(line.strip().startswith(command) for line in screen)
 
 
-def test_importing_psdist_costs_at_most_60_ms_more_than_numpy_and_opens_no_socket():
-    """CPU time of the import, each in fresh processes taken in turn, so that a busy machine disturbs both alike."""
+@pytest.mark.parametrize(("parts", "limit_s"), [("", 0.060), ("psdist.nd; psdist.sym", 0.100)])
+def test_importing_psdist_costs_little_more_than_numpy_and_opens_no_socket(parts, limit_s, tmp_path):
+    """CPU time of the import, in fresh processes taken in turn, so that a busy machine disturbs both alike."""
+    env = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # else every import compiles
 
     def cost(statement: str) -> float:
-        script = f"import time; t = time.process_time(); {statement}; print(time.process_time() - t)"
-        return float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+        script = f"import sys, time; t = time.process_time(); {statement}; print(time.process_time() - t)"
+        script += "; assert 'zmq' not in sys.modules"
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, env=env)
+        return float(ran.stdout)
 
-    ours = "import psdist; psdist.nd; psdist.sym; import sys; assert 'zmq' not in sys.modules"
+    ours = f"import numpy, psdist; {parts}"
     for statement in ("import numpy", ours):
         cost(statement)  # compiles what is not compiled yet
     extra = [cost(ours) - cost("import numpy") for _ in range(7)]
-    assert statistics.median(extra) < 0.060
+    assert statistics.median(extra) < limit_s
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +90,10 @@ def test_the_changelog_has_an_entry_for_this_version():
     version = re.search(r'__version__ = "(.*)"', (CHECKOUT / "psdist" / "__init__.py").read_text())
     assert version is not None
     assert f"## {version.group(1)}" in (CHECKOUT / "CHANGELOG.md").read_text()
+
+
+def test_the_index_of_the_documentation_lists_every_page():
+    docs = CHECKOUT / "docs"
+    index = (docs / "index.md").read_text()
+    for page in sorted(docs.rglob("*.md")):
+        assert page.name == "index.md" or f"({page.relative_to(docs).as_posix()})" in index, page

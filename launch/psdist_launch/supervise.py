@@ -267,9 +267,9 @@ class Supervisor:
                 whole = lines.feed(data) if data else lines.end()
                 if name == "err":
                     self._listen(process, whole)
-                self._screen.lines(process.member, name, whole)
-                if process.member == BAR_OWNER and (name == "err" or lines.bar is not None or whole):
+                if process.member == BAR_OWNER:
                     self._screen.bar(process.member, _bar(process))
+                self._screen.lines(process.member, name, whole)
                 if not data:
                     self._selector.unregister(stream)
                     return False
