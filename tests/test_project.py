@@ -57,7 +57,7 @@ def test_importing_psdist_costs_little_more_than_numpy_and_opens_no_socket(parts
         ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, env=env)
         return float(ran.stdout)
 
-    ours = f"import numpy, psdist; {parts}"
+    ours = f"import numpy, psdist; {parts or None}"
     for statement in ("import numpy", ours):
         cost(statement)  # compiles what is not compiled yet
     extra = [cost(ours) - cost("import numpy") for _ in range(7)]
