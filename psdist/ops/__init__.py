@@ -1,7 +1,24 @@
 """Operators: the table (`registry`), shape rules (`signature`), parameters (`params`), and the operators themselves."""
 
-from . import create, elementwise, indexing, joining, linalg, nn, norm, ordering, products, reduce, shape, special, unary, window
-from .registry import Op, all_names, all_ops, find, get
+from . import (
+    create,
+    elementwise,
+    indexing,
+    joining,
+    linalg,
+    loss,
+    nn,
+    norm,
+    ordering,
+    products,
+    reduce,
+    shape,
+    softmax,
+    special,
+    unary,
+    window,
+)
+from .registry import Op, all_names, all_ops, find, get, silent
 
 __all__ = [
     "Op",
@@ -11,10 +28,19 @@ __all__ = [
     "elementwise",
     "find",
     "get",
+    "indexing",
+    "joining",
     "linalg",
+    "loss",
     "nn",
     "norm",
+    "ordering",
+    "products",
     "reduce",
     "shape",
+    "silent",
+    "softmax",
+    "special",
+    "unary",
     "window",
 ]

@@ -28,9 +28,7 @@ def _ones(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "")
 
 
 @op("-> (*shape)", types="-> dtype")
-def _full(
-    *, shape: tuple[int, ...] = (), value: float, dtype: DType = FLOAT32, ctx: str = ""
-) -> Any:
+def _full(*, shape: tuple[int, ...] = (), value: float, dtype: DType = FLOAT32, ctx: str = "") -> Any:
     """An array whose elements are all `value`."""
     return np.full(shape, value, dtype)
 
@@ -40,7 +38,9 @@ def _arange_values(start: float, stop: float | None, step: float, repeat: int, d
     return np.arange(first, last, step).astype(dtype).repeat(repeat)
 
 
-_LENGTH = {"n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))}
+_LENGTH = {
+    "n": lambda start, stop, step, repeat, dtype: len(_arange_values(start, stop, step, repeat, dtype))
+}
 
 
 @op("-> (n)", types="-> dtype", where=_LENGTH)
@@ -50,7 +50,11 @@ def _arange(*, start: float = 0.0, stop: float | None = None, step: float = 1.0,
     return _arange_values(start, stop, step, repeat, dtype)
 
 
-@op("-> (n)", types="-> dtype", where={"n": lambda start, stop, step, repeat, dtype: round((stop - start) / step)})
+@op(
+    "-> (n)",
+    types="-> dtype",
+    where={"n": lambda start, stop, step, repeat, dtype: round((stop - start) / step)},
+)
 def _linspace(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
               infer_range: bool = False, ctx: str = "", dtype: DType = FLOAT32) -> Any:  # fmt: skip
     """Numbers from `start` to before `stop` by `step`, each computed on its own."""

@@ -49,12 +49,12 @@ class _Row:
     name: str
     function: _Binary
     doc: str
-    gradient: _Binary | None = None   # (g, y, a, b) -> (ga, gb); None: zero everywhere
-    same: tuple[str, ...] = ()        # names of the form for equal shapes; empty: `elemwise_<name>`
+    gradient: _Binary | None = None  # (g, y, a, b) -> (ga, gb); None: zero everywhere
+    same: tuple[str, ...] = ()  # names of the form for equal shapes; empty: `elemwise_<name>`
     aliases: tuple[str, ...] = ()
-    broadcast: tuple[str, ...] = ()   # more names of the broadcasting form
-    scalar: str = ""                  # the scalar form's stem, if it is not the name
-    reversible: bool = False          # a ∘ number and number ∘ a differ
+    broadcast: tuple[str, ...] = ()  # more names of the broadcasting form
+    scalar: str = ""  # the scalar form's stem, if it is not the name
+    reversible: bool = False  # a ∘ number and number ∘ a differ
 
 
 # fmt: off
@@ -116,7 +116,9 @@ def _register(row: _Row) -> None:
     broadcast_kernel.__doc__ = f"Elementwise {row.doc}, with sizes of 1 repeated as needed."
     same = op("(*s), (*s) -> (*s)", name=row.same[0], aliases=row.aliases, ufunc=ufunc)(kernel)
     aliases = [f"broadcast_{name}" for name in row.broadcast]
-    wide = op("(...), (...) -> (...)", name=f"broadcast_{row.name}", aliases=aliases, ufunc=ufunc)(broadcast_kernel)
+    wide = op("(...), (...) -> (...)", name=f"broadcast_{row.name}", aliases=aliases, ufunc=ufunc)(
+        broadcast_kernel
+    )
     same.gradient(row.gradient or _nowhere)
     wide.gradient(row.gradient or _nowhere)
     _register_scalar(row, compute)
@@ -126,7 +128,11 @@ def _number(scalar: float, data: Array) -> Any:
     """The number as an operand: of integers an integer, as in C."""
     if data.dtype.kind == "f" or data.dtype == bool:
         return scalar
-    return data.dtype.type(scalar) if float(scalar).is_integer() and scalar >= 0 else np.asarray(scalar).astype(data.dtype)[()]
+    return (
+        data.dtype.type(scalar)
+        if float(scalar).is_integer() and scalar >= 0
+        else np.asarray(scalar).astype(data.dtype)[()]
+    )
 
 
 def _register_scalar(row: _Row, compute: _Binary) -> None:
@@ -157,11 +163,15 @@ def _register_scalar(row: _Row, compute: _Binary) -> None:
     kernel.__doc__ = f"Elementwise {row.doc}, where b is a number."
     base = f"_{row.scalar or row.name}"
     camel = "".join(part.capitalize() for part in base.split("_"))
-    op("(*s) -> (*s)", name=f"{base}_scalar", aliases=[f"_{camel}Scalar"], types=types)(kernel).gradient(gradient)
+    op("(*s) -> (*s)", name=f"{base}_scalar", aliases=[f"_{camel}Scalar"], types=types)(kernel).gradient(
+        gradient
+    )
     if not row.reversible:
         return
 
-    def reversed_kernel(data: Array, /, *, scalar: float = 1.0, is_int: bool = True, out: Array | None = None) -> Any:
+    def reversed_kernel(
+        data: Array, /, *, scalar: float = 1.0, is_int: bool = True, out: Array | None = None
+    ) -> Any:
         data = widened(data, is_int)
         return compute(number(scalar, data), data, out)
 
@@ -172,7 +182,9 @@ def _register_scalar(row: _Row, compute: _Binary) -> None:
     reversed_kernel.__doc__ = f"Elementwise {row.doc}, where a is a number."
     stem = base.lstrip("_")
     names = [f"_r{stem}_scalar", f"_R{stem.capitalize()}Scalar"]
-    op("(*s) -> (*s)", name=names[0], aliases=names[1:], types=types)(reversed_kernel).gradient(reversed_gradient)
+    op("(*s) -> (*s)", name=names[0], aliases=names[1:], types=types)(reversed_kernel).gradient(
+        reversed_gradient
+    )
 
 
 for _row in _ROWS:

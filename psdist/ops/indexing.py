@@ -126,11 +126,17 @@ def pick(data: Array, index: Array, /, *, axis: int | None = -1, keepdims: bool 
     y = np.take_along_axis(x, at, along)
     if axis is None:
         return y.reshape((1,) * data.ndim if keepdims else (1,))
-    return y if keepdims else y.reshape(data.shape[: axis % data.ndim] + data.shape[axis % data.ndim + 1 :] or (1,))
+    return (
+        y
+        if keepdims
+        else y.reshape(data.shape[: axis % data.ndim] + data.shape[axis % data.ndim + 1 :] or (1,))
+    )
 
 
 @pick.gradient
-def _(g: Array, _y: Array, data: Array, index: Array, /, *, axis: int | None, keepdims: bool, mode: str) -> Any:
+def _(
+    g: Array, _y: Array, data: Array, index: Array, /, *, axis: int | None, keepdims: bool, mode: str
+) -> Any:
     x, at, along = _pick_place(data, index, axis, mode)
     grad = np.zeros_like(x)
     np.put_along_axis(grad, at, g.reshape(at.shape), along)

@@ -30,14 +30,16 @@ def _concatenated(ins: list[Shape | None], params: Params, outs: list[Shape | No
             raise ShapeError(f"arrays of {ndim} and of {len(s)} dimensions: {' '.join(map(str, known))}")
         for i, n in enumerate(s):
             if i != at and n and size[i] not in (0, n):
-                raise ShapeError(f"size {i} is {size[i]} and also {n} in {' '.join(map(str, known))}, dim={dim}")
+                raise ShapeError(
+                    f"size {i} is {size[i]} and also {n} in {' '.join(map(str, known))}, dim={dim}"
+                )
             size[i] = size[i] or n
     filled = [s if s is None else tuple(n if i == at else n or size[i] for i, n in enumerate(s)) for s in ins]
     size[at] = sum(s[at] for s in filled if s) if all(s and s[at] for s in filled) else 0
     if size[at] == 0 and outs[0] is not None and outs[0][at]:
         size[at] = outs[0][at]
         missing = [i for i, s in enumerate(filled) if s is None or not s[at]]
-        if len(missing) == 1:   # the one that is not known is what the others leave
+        if len(missing) == 1:  # the one that is not known is what the others leave
             rest = size[at] - sum(s[at] for s in filled if s)
             filled[missing[0]] = tuple(rest if i == at else n for i, n in enumerate(size))
     return filled, [tuple(size)]
@@ -101,7 +103,12 @@ def _split_shape(s: Shape, num_outputs: int, axis: int, squeeze_axis: bool) -> S
     return s[:at] + s[at + 1 :] if squeeze_axis else (*s[:at], part, *s[at + 1 :])
 
 
-@op("(*s) -> (*out)", aliases=["split"], where={"out": _split_shape}, num_outputs=lambda p: int(p["num_outputs"]))
+@op(
+    "(*s) -> (*out)",
+    aliases=["split"],
+    where={"out": _split_shape},
+    num_outputs=lambda p: int(p["num_outputs"]),
+)
 def SliceChannel(data: Array, /, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False) -> Any:
     """`num_outputs` equal parts of the array along `axis`; `squeeze_axis` drops that axis from parts of size 1."""
     shape = _split_shape(data.shape, num_outputs, axis, squeeze_axis)
@@ -281,7 +288,9 @@ def _(g: Array, _y: Array, data: Array, _like: Array, /, *, axes: Shape) -> Any:
     return grad, None
 
 
-def _crop_geometry(s: Shape, like: Shape | None, offset: Shape, h_w: Shape, center_crop: bool) -> tuple[slice, slice]:
+def _crop_geometry(
+    s: Shape, like: Shape | None, offset: Shape, h_w: Shape, center_crop: bool
+) -> tuple[slice, slice]:
     h, w = like[2:] if like is not None else h_w
     top, left = ((s[2] - h) // 2, (s[3] - w) // 2) if center_crop else offset
     if top + h > s[2] or left + w > s[3] or min(h, w) < 1:
@@ -307,7 +316,9 @@ def Crop(*arg: Array, num_args: int = 0, offset: tuple[int, ...] = (0, 0), h_w: 
 
 
 @Crop.gradient
-def _(g: Array, _y: Array, /, *arg: Array, num_args: int, offset: Shape, h_w: Shape, center_crop: bool) -> Any:
+def _(
+    g: Array, _y: Array, /, *arg: Array, num_args: int, offset: Shape, h_w: Shape, center_crop: bool
+) -> Any:
     like = arg[1].shape if len(arg) > 1 else None
     grad = np.zeros_like(arg[0])
     grad[(..., *_crop_geometry(arg[0].shape, like, offset, h_w, center_crop))] = g

@@ -61,7 +61,9 @@ def _rows_second_last(axis: int, *arrays: Array) -> list[Array]:
     return [x if axis % x.ndim == x.ndim - 2 else np.moveaxis(x, axis, -2) for x in arrays]
 
 
-def _product_gradient(g: Array, a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> tuple[Array, Array]:
+def _product_gradient(
+    g: Array, a: Array, b: Array, transpose_a: bool, transpose_b: bool
+) -> tuple[Array, Array]:
     ga = b @ _t(g) if transpose_a and not transpose_b else None
     if ga is None:
         wide = g @ (b if transpose_b else _t(b))
@@ -177,7 +179,11 @@ def _(g: Array, y: Array, A: Array, B: Array, /, *, transpose: bool, rightside: 
     return _same_triangle(_t(ga) if transpose else ga, lower), alpha * gb
 
 
-@op("(*b, n, m) -> (*b, k, k)", where={"k": lambda n, m, transpose: m if transpose else n}, aliases=["linalg_syrk"])
+@op(
+    "(*b, n, m) -> (*b, k, k)",
+    where={"k": lambda n, m, transpose: m if transpose else n},
+    aliases=["linalg_syrk"],
+)
 def _linalg_syrk(A: Array, /, *, transpose: bool = False, alpha: float = 1.0) -> Any:
     """`alpha` · A Aᵀ, or `alpha` · Aᵀ A with `transpose`."""
     return alpha * (_t(A) @ A if transpose else A @ _t(A))
@@ -280,7 +286,9 @@ def _linalg_syevd(A: Array, /) -> Any:
 @_linalg_syevd.gradient
 def _(gu: Array, gl: Array, u: Array, values: Array, _A: Array, /) -> Any:
     gap = values[..., :, None] - values[..., None, :]
-    inner = np.tril(gu @ _t(u) - _t(gu @ _t(u))) * np.tril(1 / np.where(np.abs(gap) < 1e-30, np.inf, 2 * gap), -1)
+    inner = np.tril(gu @ _t(u) - _t(gu @ _t(u))) * np.tril(
+        1 / np.where(np.abs(gap) < 1e-30, np.inf, 2 * gap), -1
+    )
     core = inner + _t(inner)
     i = np.arange(values.shape[-1])
     core[..., i, i] += gl

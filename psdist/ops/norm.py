@@ -2,98 +2,291 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .registry import op
+from ..errors import ShapeError
+from .registry import Params, op
 from .signature import Shape
 
 Array = NDArray[Any]
 
 
-def _channels(s: Shape, axis: int) -> int:
-    return s[axis]
+def _in_float32(x: Array) -> Array:
+    return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
-def _wide(v: Array, ndim: int, axis: int) -> Array:
-    """A vector over the channels, so that it broadcasts with the data."""
-    return v.reshape(tuple(-1 if i == axis % ndim else 1 for i in range(ndim)))
+def _by_channel(x: Array, axis: int) -> Array:
+    """The array as (before, channels, after); a view."""
+    s = x.shape
+    axis %= len(s)
+    return x.reshape(math.prod(s[:axis]), s[axis], math.prod(s[axis + 1 :]))
 
 
-@op(
-    "(*s), (c), (c), (c), (c) -> (*s), (c), (c)",
-    types="T, T, T, T, T -> T, T, T",
-    where={"c": _channels},
-    aux=("moving_mean", "moving_var"),
-    outputs=("output", "mean", "var"),
-    num_visible=lambda p: 3 if p["output_mean_var"] else 1,
-    aliases=["BatchNorm_v1"],
-)
-def BatchNorm(
-    data: Array,
-    gamma: Array,
-    beta: Array,
-    moving_mean: Array,
-    moving_var: Array,
-    /,
-    *,
-    eps: float = 1e-3,
-    momentum: float = 0.9,
-    fix_gamma: bool = True,
-    use_global_stats: bool = False,
-    output_mean_var: bool = False,
-    axis: int = 1,
-    cudnn_off: bool = False,
-    min_calib_range: float | None = None,
-    max_calib_range: float | None = None,
-    is_train: bool,
-) -> Any:
-    """gamma · (x - mean) / √(var + eps) + beta for each index of `axis`. Ioffe and Szegedy, arXiv:1502.03167.
+def _channel_sum(x: Array) -> Any:
+    """Σ over all but the channels, of (before, channels, after). The contiguous axis first: pairwise and SIMD."""
+    return x.sum(axis=2).sum(axis=0) if x.shape[2] > 1 else x[:, :, 0].sum(axis=0)
 
-    In training, mean and variance are the batch's, and the moving ones follow them: m ← momentum · m + (1 - momentum) · batch.
-    Elsewhere, or with `use_global_stats`, the moving ones are used. `fix_gamma` takes gamma for 1."""
-    x = data
-    axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+
+def _channel_dot(x: Array, y: Array) -> Any:
+    """Σ x y over all but the channels, without a temporary where BLAS can do it."""
+    return np.vecdot(x, y).sum(axis=0) if x.shape[2] > 1 else (x[:, :, 0] * y[:, :, 0]).sum(axis=0)
+
+
+def _batch_norm_shape(ins: list[Shape | None], params: Params, outs: list[Shape | None]) -> Any:
+    s = ins[0] or outs[0]
+    if s is None:
+        return ins, outs
+    if not -len(s) <= params.get("axis", 1) < len(s):
+        raise ShapeError(f"axis {params.get('axis', 1)} is out of range for {s}")
+    c = (s[params.get("axis", 1)],)
+    for name, given in zip(("gamma", "beta", "moving_mean", "moving_var"), ins[1:], strict=False):
+        if given is not None and given != c and 0 not in c and 0 not in given:
+            raise ShapeError(f"{name} is {given}, but there are {c[0]} channels in {s}")
+    return [s, *[c] * (len(ins) - 1)], [s, c, c]
+
+
+def _batch_norm_types(ins: list[str | None], params: Params) -> Any:
+    """Statistics of float16 are float32."""
+    kept = "float32" if ins[0] == "float16" else ins[0]
+    return [ins[0], *(t or kept for t in ins[1:])], [ins[0], kept, kept]
+
+
+def _batch_norm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, /, *,
+                eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
+                axis: int = 1, is_train: bool, out: Array | None = None) -> Any:  # fmt: skip
+    x = _by_channel(_in_float32(data), axis)
+    is_wide = data.dtype != np.float16  # not float16, which is computed in float32 and rounded
+    y = np.empty_like(x) if out is None or not is_wide else _by_channel(out, axis)
     if is_train and not use_global_stats:
-        mean = x.mean(axis=axes)
-        var = np.square(x - _wide(mean, x.ndim, axis)).mean(axis=axes)
+        count = x.size // x.shape[1]
+        mean = _channel_sum(x)
+        mean *= 1 / count
+        np.subtract(x, mean[:, None], out=y)
+        var = _channel_dot(y, y)
+        var *= 1 / count
         for moving, batch in ((moving_mean, mean), (moving_var, var)):
-            moving *= moving.dtype.type(momentum)
-            moving += batch * batch.dtype.type(1 - momentum)
+            moving *= momentum
+            moving += batch * (1 - momentum)
     else:
         mean, var = moving_mean.copy(), moving_var.copy()
+        np.subtract(x, mean[:, None], out=y)
     if fix_gamma:
         gamma[...] = 1
-    scale = gamma / np.sqrt(var + var.dtype.type(eps))
-    y = x * _wide(scale, x.ndim, axis)
-    y += _wide(beta - mean * scale, x.ndim, axis)
-    return y, mean, var
+    scale = gamma / np.sqrt(var + eps)
+    y *= scale[:, None]
+    y += beta[:, None]
+    return (y.reshape(data.shape) if is_wide else y.reshape(data.shape).astype(data.dtype)), mean, var
 
 
-@BatchNorm.gradient
-def _(
-    *arrays: Array,
-    eps: float,
-    fix_gamma: bool,
-    use_global_stats: bool,
-    output_mean_var: bool,
-    axis: int,
-    is_train: bool,
-    **_: Any,
-) -> Any:
-    g = arrays[0]
-    mean, var, x, gamma = arrays[-7], arrays[-6], arrays[-5], arrays[-4]
-    axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
-    inv = 1 / np.sqrt(var + var.dtype.type(eps))
-    normal = (x - _wide(mean, x.ndim, axis)) * _wide(inv, x.ndim, axis)
-    g_beta = g.sum(axis=axes)
-    g_gamma = (g * normal).sum(axis=axes)
+@op(shape=_batch_norm_shape, types=_batch_norm_types, aux=("moving_mean", "moving_var"), mutates=("gamma",),
+    outputs=("output", "mean", "var"), num_visible=lambda p: 3 if p["output_mean_var"] else 1)  # fmt: skip
+def BatchNorm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, /, *,
+              eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
+              output_mean_var: bool = False, axis: int = 1, cudnn_off: bool = False,
+              min_calib_range: float | None = None, max_calib_range: float | None = None, is_train: bool,
+              out: Array | None = None) -> Any:  # fmt: skip
+    """gamma · (x - mean) / √(var + eps) + beta for each index of `axis`. Ioffe and Szegedy, arXiv:1502.03167.
+
+    In training, mean and variance are the batch's, and the moving ones follow them:
+    m ← momentum · m + (1 - momentum) · batch. Elsewhere, or with `use_global_stats`, the moving ones are used.
+    `fix_gamma` sets gamma to 1."""
+    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, momentum=momentum, fix_gamma=fix_gamma,
+                       use_global_stats=use_global_stats, axis=axis, is_train=is_train, out=out)  # fmt: skip
+
+
+@op(shape=_batch_norm_shape, types=_batch_norm_types, aux=("moving_mean", "moving_var"), mutates=("gamma",),
+    outputs=("output", "mean", "var"), num_visible=lambda p: 3 if p["output_mean_var"] else 1)  # fmt: skip
+def BatchNorm_v1(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, /, *,
+                 eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
+                 output_mean_var: bool = False, is_train: bool, out: Array | None = None) -> Any:  # fmt: skip
+    """BatchNorm over axis 1, under its old name."""
+    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, momentum=momentum, fix_gamma=fix_gamma,
+                       use_global_stats=use_global_stats, is_train=is_train, out=out)  # fmt: skip
+
+
+def _batch_norm_gradient(*arrays: Array, eps: float, fix_gamma: bool, use_global_stats: bool, is_train: bool,
+                         needs: tuple[bool, ...], axis: int = 1, **_: Any) -> Any:  # fmt: skip
+    mean, var, data, gamma = arrays[-7:-3]
+    g = _by_channel(_in_float32(arrays[0]), axis)
+    x = _by_channel(_in_float32(data), axis)
+    inv = 1 / np.sqrt(var + eps)
+    centred = x - mean[:, None]
+    g_beta = _channel_sum(g)
+    g_gamma = _channel_dot(g, centred)
+    g_gamma *= inv
     if use_global_stats or not is_train:
-        g_x = g * _wide(gamma * inv, x.ndim, axis)
+        g_x = np.multiply(g, (gamma * inv)[:, None], out=centred)
     else:
-        count = x.dtype.type(g_beta.size / x.size)
-        g_x = g - _wide(g_beta * count, x.ndim, axis) - normal * _wide(g_gamma * count, x.ndim, axis)
-        g_x *= _wide(gamma * inv, x.ndim, axis)
+        share = x.shape[1] / x.size
+        centred *= (g_gamma * inv * share)[:, None]
+        g_x = np.subtract(g, centred, out=centred)
+        g_x -= (g_beta * share)[:, None]
+        g_x *= (gamma * inv)[:, None]
+    g_x = g_x.reshape(data.shape).astype(data.dtype, copy=False)
     return g_x, np.zeros_like(gamma) if fix_gamma else g_gamma, g_beta, None, None
+
+
+BatchNorm.gradient(_batch_norm_gradient)
+BatchNorm_v1.gradient(_batch_norm_gradient)
+
+
+# -- over other groups of elements: rows of (rows, size), each with its own mean and deviation --------------------
+
+
+def _normal_rows(x: Array, eps: float) -> tuple[Any, Any, Any]:
+    """(x - mean) / √(var + eps) of each row, the mean, and the deviation √(var + eps)."""
+    mean = x.mean(axis=-1, keepdims=True)
+    y = x - mean
+    std = np.sqrt(np.vecdot(y, y)[..., None] * (1 / x.shape[-1]) + eps)
+    y /= std
+    return y, mean, std
+
+
+def _normal_rows_gradient(g: Array, normal: Array, std: Array) -> Any:
+    share = 1 / g.shape[-1]
+    grad = g - g.mean(axis=-1, keepdims=True)
+    grad -= normal * (np.vecdot(g, normal)[..., None] * share)
+    grad /= std
+    return grad
+
+
+def _layer_norm_rows(x: Array, axis: int) -> Array:
+    return _in_float32(x if axis % x.ndim == x.ndim - 1 else np.moveaxis(x, axis, -1))
+
+
+def _unmoved(y: Array, axis: int, dtype: Any) -> Any:
+    moved = y if axis % y.ndim == y.ndim - 1 else np.moveaxis(y, -1, axis)
+    return np.ascontiguousarray(moved.astype(dtype, copy=False))
+
+
+@op("(*s), (c), (c) -> (*s), (*r), (*r)", where={"c": lambda s, axis: s[axis], "r": lambda s, axis: (
+    *s[: axis % len(s)], 1, *s[axis % len(s) + 1 :])}, outputs=("output", "mean", "std"),
+    num_visible=lambda p: 3 if p["output_mean_var"] else 1, types="T, T, T -> T, T, T")  # fmt: skip
+def LayerNorm(data: Array, gamma: Array, beta: Array, /, *, axis: int = -1, eps: float = 1e-5,
+              output_mean_var: bool = False) -> Any:  # fmt: skip
+    """gamma · (x - mean) / √(var + eps) + beta, with mean and variance along `axis`. Ba et al., arXiv:1607.06450.
+
+    The second and third output are the mean and the deviation √(var + eps)."""
+    y, mean, std = _normal_rows(_layer_norm_rows(data, axis), eps)
+    y *= gamma
+    y += beta
+    return tuple(_unmoved(v, axis, data.dtype) for v in (y, mean, std))
+
+
+@LayerNorm.gradient
+def _(*arrays: Array, axis: int, eps: float, output_mean_var: bool) -> Any:
+    g, mean, std, data, gamma = arrays[0], *arrays[-5:-1]
+    g, mean, std, x = (_layer_norm_rows(v, axis) for v in (g, mean, std, data))
+    normal = (x - mean) / std
+    over = tuple(range(x.ndim - 1))
+    g_x = _normal_rows_gradient(g * gamma, normal, std)
+    return (
+        _unmoved(g_x, axis, data.dtype),
+        (g * normal).sum(axis=over).astype(gamma.dtype),
+        g.sum(axis=over).astype(gamma.dtype),
+    )
+
+
+def _per_channel(v: Array, ndim: int) -> Array:
+    return v.reshape(1, -1, *(1,) * (ndim - 2))
+
+
+@op("(n, c, *s), (c), (c) -> (n, c, *s), (*r), (*r)", where={"r": lambda n, c: (n, c)},
+    outputs=("output", "mean", "var"), num_visible=1)  # fmt: skip
+def InstanceNorm(data: Array, gamma: Array, beta: Array, /, *, eps: float = 1e-3) -> Any:
+    """gamma · (x - mean) / √(var + eps) + beta, with mean and variance over the space of each channel of each
+    example. Ulyanov et al., arXiv:1607.08022."""
+    y, mean, std = _normal_rows(data.reshape(*data.shape[:2], -1), eps)
+    y *= gamma[:, None]
+    y += beta[:, None]
+    return y.reshape(data.shape), mean[..., 0], np.square(std[..., 0]) - eps
+
+
+@InstanceNorm.gradient
+def _(
+    g: Array, _y: Array, mean: Array, var: Array, data: Array, gamma: Array, _beta: Array, /, *, eps: float
+) -> Any:
+    g, x = g.reshape(*g.shape[:2], -1), data.reshape(*g.shape[:2], -1)
+    std = np.sqrt(var + eps)[..., None]
+    normal = (x - mean[..., None]) / std
+    g_x = _normal_rows_gradient(g * gamma[:, None], normal, std)
+    return g_x.reshape(data.shape), np.vecdot(g, normal).sum(axis=0), g.sum(axis=2).sum(axis=0)
+
+
+@op("(n, c, *s), (c), (c) -> (n, c, *s), (n, num_groups), (n, num_groups)", outputs=("output", "mean", "std"),
+    num_visible=lambda p: 3 if p["output_mean_var"] else 1)  # fmt: skip
+def GroupNorm(data: Array, gamma: Array, beta: Array, /, *, num_groups: int = 1, eps: float = 1e-5,
+              output_mean_var: bool = False) -> Any:  # fmt: skip
+    """gamma · (x - mean) / √(var + eps) + beta, with mean and variance over `num_groups` groups of channels of each
+    example. Wu and He, arXiv:1803.08494."""
+    if data.shape[1] % num_groups:
+        raise ShapeError(f"GroupNorm: {data.shape[1]} channels do not split into num_groups={num_groups}")
+    y, mean, std = _normal_rows(data.reshape(len(data), num_groups, -1), eps)
+    y = y.reshape(data.shape)
+    y *= _per_channel(gamma, data.ndim)
+    y += _per_channel(beta, data.ndim)
+    return y, mean[..., 0], std[..., 0]
+
+
+@GroupNorm.gradient
+def _(*arrays: Array, num_groups: int, eps: float, output_mean_var: bool) -> Any:
+    g, mean, std, data, gamma = arrays[0], *arrays[-5:-1]
+    grouped = (len(data), num_groups, -1)
+    normal = (data.reshape(grouped) - mean[..., None]) / std[..., None]
+    scaled = (g * _per_channel(gamma, g.ndim)).reshape(grouped)
+    over = (0, *range(2, g.ndim))
+    g_x = _normal_rows_gradient(scaled, normal, std[..., None])
+    return g_x.reshape(data.shape), (g * normal.reshape(g.shape)).sum(axis=over), g.sum(axis=over)
+
+
+def _l2_norm_shape(s: Shape, mode: str) -> Shape:
+    return {"instance": (s[0],), "channel": (s[0], *s[2:]), "spatial": s[:2]}[mode]
+
+
+@op("(*s) -> (*s), (*r)", where={"r": _l2_norm_shape}, outputs=("output", "norm"), num_visible=1)
+def L2Normalization(data: Array, /, *, eps: float = 1e-10,
+                    mode: Literal["channel", "instance", "spatial"] = "instance") -> Any:  # fmt: skip
+    """x / √(Σ x² + eps), the sum over each example (`instance`), over the channels of each place (`channel`) or over
+    the space of each channel (`spatial`)."""
+    axes = {"instance": range(1, data.ndim), "channel": (1,), "spatial": range(2, data.ndim)}[mode]
+    norm = np.sqrt(np.square(data).sum(axis=tuple(axes), keepdims=True) + eps)
+    return data / norm, norm.reshape(_l2_norm_shape(data.shape, mode))
+
+
+@L2Normalization.gradient
+def _(g: Array, y: Array, norm: Array, _x: Array, /, *, eps: float, mode: str) -> Any:
+    axes = tuple({"instance": range(1, g.ndim), "channel": (1,), "spatial": range(2, g.ndim)}[mode])
+    wide = norm.reshape([1 if i in axes else n for i, n in enumerate(g.shape)])
+    return (g - y * (g * y).sum(axis=axes, keepdims=True)) / wide
+
+
+def _window_sum(x: Array, size: int) -> Any:
+    """Σ over `size` neighbouring channels, centred; a running difference of cumulated sums would lose digits."""
+    half = size // 2
+    y = x.copy()
+    for d in range(1, half + 1):
+        y[:, d:] += x[:, :-d]
+        y[:, :-d] += x[:, d:]
+    return y
+
+
+@op("(n, c, *s) -> (n, c, *s)", outputs=("output", "tmp_norm"), num_visible=1)
+def LRN(data: Array, /, *, alpha: float = 1e-4, beta: float = 0.75, knorm: float = 2.0, nsize: int) -> Any:
+    """x / (`knorm` + `alpha`/`nsize` · Σ x²)^`beta`, the sum over `nsize` neighbouring channels. Krizhevsky et al.,
+    NIPS 2012."""
+    base = _window_sum(np.square(data), nsize)
+    base *= alpha / nsize
+    base += knorm
+    return data * base**-beta, base
+
+
+@LRN.gradient
+def _(g: Array, _y: Array, base: Array, data: Array, /, *, alpha: float, beta: float, knorm: float,
+      nsize: int) -> Any:  # fmt: skip
+    power = base**-beta
+    spread = _window_sum(g * data * power / base, nsize)
+    return g * power - (2 * alpha * beta / nsize) * data * spread

@@ -117,7 +117,9 @@ def _(*arrays: Array, axis: int | None, k: int, ret_typ: str, is_ascend: bool, d
         return None
     g, data = arrays[0], arrays[-1]
     x = _last(data, axis)
-    order = _ranking(x, is_ascend)[..., : _count(x.shape[-1], k)]   # not from the output: float32 rounds indices
+    order = _ranking(x, is_ascend)[
+        ..., : _count(x.shape[-1], k)
+    ]  # not from the output: float32 rounds indices
     grad = np.zeros(x.shape, g.dtype)
     np.put_along_axis(grad, order, _last(g, axis), -1)
     return _back(grad, axis).reshape(data.shape)

@@ -47,7 +47,11 @@ def _expand(g: Array, x: Array, axis: Axis, exclude: bool) -> Array:
 
 
 def _register(
-    name: str, function: Callable[..., Any], doc: str, gradient: Callable[..., Any], aliases: tuple[str, ...] = ()
+    name: str,
+    function: Callable[..., Any],
+    doc: str,
+    gradient: Callable[..., Any],
+    aliases: tuple[str, ...] = (),
 ) -> None:
     def kernel(data: Array, /, *, axis: Axis = None, keepdims: bool = False, exclude: bool = False) -> Any:
         y = function(data, axis=_axes(data.ndim, axis, exclude), keepdims=True)
@@ -71,10 +75,17 @@ _register("sum", np.sum, "The sum", lambda g, _y, x: np.broadcast_to(g, x.shape)
 _register("nansum", np.nansum, "The sum of what is not NaN", lambda g, _y, x: g * ~np.isnan(x))
 _register("mean", np.mean, "The mean", lambda g, y, x: np.broadcast_to(g * (y.size / x.size), x.shape))
 _register("prod", np.prod, "The product", lambda g, y, x: g * y / x)
-_register("nanprod", np.nanprod, "The product of what is not NaN", lambda g, y, x: np.where(np.isnan(x), 0, g * y / x))
+_register(
+    "nanprod",
+    np.nanprod,
+    "The product of what is not NaN",
+    lambda g, y, x: np.where(np.isnan(x), 0, g * y / x),
+)
 _register("max", np.max, "The largest element", _share, ("max_axis",))
 _register("min", np.min, "The smallest element", _share, ("min_axis",))
-_register("_square_sum", lambda x, **kw: np.square(x).sum(**kw), "The sum of squares", lambda g, _y, x: g * (2 * x))
+_register(
+    "_square_sum", lambda x, **kw: np.square(x).sum(**kw), "The sum of squares", lambda g, _y, x: g * (2 * x)
+)
 
 
 @op("(*s) -> (*out)", where={"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)},
@@ -93,7 +104,9 @@ def norm(data: Array, /, *, ord: int = 2, axis: Axis = None, out_dtype: DType | 
 
 
 @norm.gradient
-def _(g: Array, y: Array, data: Array, /, *, ord: int, axis: Axis, out_dtype: str | None, keepdims: bool) -> Any:
+def _(
+    g: Array, y: Array, data: Array, /, *, ord: int, axis: Axis, out_dtype: str | None, keepdims: bool
+) -> Any:
     g = _expand(g, data, axis, False).astype(data.dtype)
     if ord == 1:
         return g * np.sign(data)
@@ -106,7 +119,9 @@ def _register_arg(name: str, function: Callable[..., Any], doc: str) -> None:
         at = function(data.reshape(-1) if axis is None else data, axis=axis or 0)
         return np.asarray(at).astype(data.dtype).reshape(_reduced(data.shape, axis, keepdims))
 
-    kernel.__doc__ = f"The index of {doc} along `axis` (of the flattened array by default), in the data's dtype."
+    kernel.__doc__ = (
+        f"The index of {doc} along `axis` (of the flattened array by default), in the data's dtype."
+    )
     where = {"out": lambda s, axis, keepdims: _reduced(s, axis, keepdims)}
     op("(*s) -> (*out)", name=name, where=where)(kernel).gradient(lambda _g, _y, _x, /, **_: None)
 

@@ -78,7 +78,9 @@ class Op:
     asks: frozenset[str]  # of _INJECTED
     aliases: tuple[str, ...] = ()
     ignores_head: bool = False  # a loss: its gradient does not look at the head's gradient
-    passes: bool = False  # the first output is the first input, reshaped at most: a plan may let them share memory
+    passes: bool = (
+        False  # the first output is the first input, reshaped at most: a plan may let them share memory
+    )
     gradient_kernel: Callable[..., Any] | None = None
     gradient_asks: frozenset[str] = frozenset()  # of `needs` and `is_train`
     unused: frozenset[int] = field(default_factory=frozenset)  # positions that the gradient does not use

@@ -85,7 +85,7 @@ def _own(y: Array, out: Array | None = None) -> Array:
 def _reshape_to(s: Shape, shape: Shape, reverse: bool, target_shape: Shape, keep_highest: bool) -> Shape:
     if shape:
         return reshaped(s, shape, reverse)
-    old = tuple(n or -1 for n in target_shape)   # the parameter of old: 0 is inferred
+    old = tuple(n or -1 for n in target_shape)  # the parameter of old: 0 is inferred
     return reshaped(s, (s[0], *old[1:]) if keep_highest else old)
 
 
@@ -307,7 +307,9 @@ def _into_depth(x: Array, b: int) -> Array:
 
 def _into_space(x: Array, b: int) -> Array:
     n, c, h, w = x.shape
-    return _own(x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)).reshape(_to_space(x.shape, b))
+    return _own(x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)).reshape(
+        _to_space(x.shape, b)
+    )
 
 
 @op("(*s) -> (*out)", where={"out": _to_depth})

@@ -55,9 +55,9 @@ def gamma(x: Array) -> Array:
     low = x < 0.5
     z = np.where(low, 1 - x, x)
     total, t = _lanczos(z)
-    half = t ** (0.5 * (z - 0.5))   # squared below: Γ(171) overflows later than its factors do
+    half = t ** (0.5 * (z - 0.5))  # squared below: Γ(171) overflows later than its factors do
     y = math.sqrt(2 * math.pi) * total * (half * np.exp(-t)) * half
-    whole = (x == np.floor(x)) & (x > 0) & (x < 24)   # factorials are exact
+    whole = (x == np.floor(x)) & (x > 0) & (x < 24)  # factorials are exact
     y = np.where(whole, np.rint(y), y)
     y = np.where(low, math.pi / (np.sin(math.pi * x) * y), y)
     return np.where((x <= 0) & (x == np.floor(x)), np.where(x == 0, np.copysign(np.inf, x), np.nan), y)
@@ -86,7 +86,9 @@ def digamma(x: Array) -> Array:
         y -= np.where(small, 1 / np.where(small, z, 1), 0)
         z = np.where(small, z + 1, z)
     w = 1 / (z * z)
-    series = w * (1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * (691 / 32760 - w / 12))))))
+    series = w * (
+        1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * (691 / 32760 - w / 12)))))
+    )
     y += np.log(z) - 0.5 / z - series
     return np.where(low, np.where(x == np.floor(x), np.nan, y - math.pi / np.tan(math.pi * x)), y)
 

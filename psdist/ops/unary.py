@@ -199,7 +199,7 @@ _identity_with_attr_like_rhs.gradient(lambda g, _y, _l, _r, /: (g, None))
 def Cast(data: Array, /, *, dtype: DType) -> Any:
     """The array with its elements as `dtype`."""
     if data.dtype.kind == "f" and dtype.startswith("uint"):
-        return data.astype(np.int64).astype(dtype)   # negative numbers wrap around, as in MXNet
+        return data.astype(np.int64).astype(dtype)  # negative numbers wrap around, as in MXNet
     return data.astype(dtype)
 
 
