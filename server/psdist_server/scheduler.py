@@ -101,7 +101,6 @@ class Scheduler:
         heartbeat_s: float,
         dead_after_s: float,
         start_timeout_s: float,
-        farewell_s: float = 2.0,
     ) -> None:
         self.job = job
         self.state: State = "joining"
@@ -113,7 +112,7 @@ class Scheduler:
         self._heartbeat_s = heartbeat_s
         self._dead_after_s = dead_after_s
         self._start_timeout_s = start_timeout_s
-        self._farewell_s = farewell_s  # how long a job that has ended still says why
+        self._farewell_s = 2 * heartbeat_s  # how long a job that has failed still says why
         self._end_at = 0.0
         self._next_alive = now
         self._processes: list[_Process] = []  # in the order they came

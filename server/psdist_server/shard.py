@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import numpy as np
 
-from psdist import errors, optimizer
+from psdist import errors
 from psdist.wire.codec import DTYPES, PACKED
 from psdist.wire.messages import (
     ACK_APPLIED,
@@ -58,6 +58,9 @@ from psdist.wire.messages import (
 )
 
 from .rounds import Key, Slice
+
+if TYPE_CHECKING:
+    from psdist.optimizer import Rule
 
 __all__ = ["SCHEDULER", "Destination", "Out", "Shard"]
 
@@ -124,7 +127,7 @@ class Shard:
         self._pending: dict[tuple[Destination, int], _Pending] = {}
         self._controls: dict[int, dict[int, None]] = {}  # by rank: the seqs of its latest settings
         self._each = False  # apply every push as it comes, not whole rounds
-        self._rule: optimizer.Rule | None = None
+        self._rule: Rule | None = None
         self._hypers: list[tuple[int, float, float]] = []  # (from round, lr, wd), ascending
         self._lr_mult: dict[str, float] = {}
         self._wd_mult: dict[str, float] = {}
@@ -500,8 +503,10 @@ class Shard:
         self._out.append((sender, Done(message.seq, 0)))
 
     def _set_optimizer(self, message: SetOptimizer) -> None:
+        from psdist.optimizer import from_wire  # only now: with it comes much that a server can do without
+
         try:
-            rule = optimizer.from_wire(message.name, message.numbers)
+            rule = from_wire(message.name, message.numbers)
         except errors.ConfigError as e:
             raise _Refused("bad-value", str(e)) from None
         _check_rate(message.lr, message.wd)
