@@ -182,7 +182,7 @@ def test_a_gradient_in_read_only_memory_is_added_all_the_same() -> None:
     shard = shard_of(2)
     ones = np.frombuffer(np.ones(LENGTH, np.float32).tobytes(), np.float32)
     push_all(shard, 0, [ones, ones])
-    assert pull(shard, 1)[0].tolist() == [2] * LENGTH
+    assert pull(shard)[0].tolist() == [2] * LENGTH
 
 
 def test_a_late_copy_of_an_old_setting_changes_nothing() -> None:
