@@ -29,7 +29,7 @@ def cluster(num_workers, num_servers):
     return [
         sys.executable,
         "-m",
-        "psdist_launch",
+        "psdist_launch.cli",
         "run",
         "-n",
         str(num_workers),
