@@ -174,6 +174,31 @@ CREATED = [
 ]
 
 
+def network(mx):
+    """A symbol of most kinds of layers, from MXNet or from psdist: they have to draw it alike."""
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, stride=(2, 2), name="c1")
+    x = mx.sym.Activation(mx.sym.BatchNorm(x, name="bn"), act_type="relu", name="r")
+    x = mx.sym.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max", name="p")
+    y = mx.sym.FullyConnected(mx.sym.Flatten(x, name="fl"), num_hidden=10, name="fc")
+    z = mx.sym.LeakyReLU(y + 1, act_type="leaky", name="lk")
+    return mx.sym.SoftmaxOutput(mx.sym.Concat(z, y, name="cc"), name="softmax")
+
+
+class Drawing:
+    """Stands in for graphviz.Digraph and keeps what is drawn."""
+
+    def __init__(self, **options):
+        self.options = options
+        self.nodes = []
+        self.edges = []
+
+    def node(self, **attributes):
+        self.nodes.append(attributes)
+
+    def edge(self, **attributes):
+        self.edges.append(attributes)
+
+
 def with_paths(arguments, folder):
     """The arguments with names of fixtures made paths in `folder`."""
     is_file = lambda v: isinstance(v, str) and "." in v  # noqa: E731

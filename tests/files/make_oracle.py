@@ -6,11 +6,15 @@ MXNet itself no longer writes the layouts of 0.x and 1.0: those are put together
 has to load them before they are kept.
 """
 
+import contextlib
+import io
+import json
 import random
 import struct
 import sys
 from pathlib import Path
 
+import graphviz
 import mxnet as mx
 import numpy as np
 
@@ -123,7 +127,19 @@ def augmenters():
     np.savez_compressed(HERE / "augmenters.npz", **answers)
 
 
-PARTS = [params, recordio, images, iterators, augmenters]
+def visualization():
+    """What a network looks like, in words and drawn."""
+    network = arrays.network(mx)
+    shape = {"data": (1, 3, 20, 20)}
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        mx.viz.print_summary(network, shape=shape)
+    graphviz.Digraph = arrays.Drawing
+    drawing = mx.viz.plot_network(network, shape=shape)
+    answer = {"summary": text.getvalue(), "nodes": drawing.nodes, "edges": drawing.edges}
+    (HERE / "visualization.json").write_text(json.dumps(answer, indent=1))
+
+
+PARTS = [params, recordio, images, iterators, augmenters, visualization]
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
