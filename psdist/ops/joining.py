@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,7 +139,7 @@ def _split_v2_shape(ins: list[Shape | None], params: Params, outs: list[Shape | 
         return ins, outs
     at = params["axis"] % len(s)
     starts = _starts(s[at], params)
-    sizes = [max(0, b - a) for a, b in zip(starts, starts[1:], strict=False)]
+    sizes = [max(0, b - a) for a, b in itertools.pairwise(starts)]
     squeeze = params["squeeze_axis"]
     return ins, [s[:at] + (() if squeeze and n == 1 else (n,)) + s[at + 1 :] for n in sizes]
 
@@ -150,7 +151,7 @@ def _split_v2(data: Array, /, *, indices: tuple[int, ...], axis: int = 1, squeez
     params = {"sections": sections, "indices": indices, "axis": axis, "squeeze_axis": squeeze_axis}
     _, shapes = _split_v2_shape([data.shape], params, [])
     starts = _starts(data.shape[axis], params)
-    along = [data[_along(data.ndim, axis, a, b)] for a, b in zip(starts, starts[1:], strict=False)]
+    along = [data[_along(data.ndim, axis, a, b)] for a, b in itertools.pairwise(starts)]
     return tuple(np.array(part, order="C").reshape(s) for part, s in zip(along, shapes, strict=True))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import ConfigError
 
-__all__ = ["FLOAT32", "REQUIRED", "Axis", "DType", "Param", "format_param", "parse_params"]
+__all__ = ["FLOAT32", "INT32", "REQUIRED", "Axis", "DType", "Param", "format_param", "parse_params"]
 
 REQUIRED: Any = object()  # the default of a parameter that has none
 
@@ -30,7 +30,7 @@ class DType(str):
     __slots__ = ()
 
 
-FLOAT32 = DType("float32")
+FLOAT32, INT32 = DType("float32"), DType("int32")
 
 
 def _bad(wanted: str) -> ConfigError:

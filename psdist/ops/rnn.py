@@ -1,0 +1,323 @@
+"""Recurrent networks over whole sequences: vanilla, LSTM, GRU; several layers, both directions.
+
+All parameters come in one flat array: for each layer and direction the weights from the input (gates · h, input) and
+from the state (gates · h, h); then in the same order the two biases. Gates: LSTM i, f, g, o (Hochreiter and
+Schmidhuber 1997, with Gers' forget gate); GRU r, z, n, with the reset gate after the product (as cuDNN has it).
+
+The product with the input is one GEMM over all steps; only the product with the state goes step by step. Backward
+likewise keeps one GEMM a step and batches all others over time. What backward needs (gates, cells, hidden states,
+dropout masks) is kept in the last output, a flat reserve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, ShapeError
+from .registry import Params, op
+from .signature import Shape
+
+Array = NDArray[Any]
+_GATES = {"rnn_relu": 1, "rnn_tanh": 1, "lstm": 4, "gru": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class _Net:
+    """The sizes of a network, and where its parts lie in flat arrays."""
+
+    mode: str
+    steps: int
+    batch: int
+    inputs: int
+    hidden: int
+    layers: int
+    directions: int
+
+    @classmethod
+    def of(cls, data: Shape, params: Params) -> _Net:
+        steps, batch, inputs = data
+        return cls(params["mode"], steps, batch, inputs, params["state_size"], params["num_layers"],
+                   1 + params["bidirectional"])  # fmt: skip
+
+    @property
+    def gates(self) -> int:
+        return _GATES[self.mode]
+
+    def width(self, layer: int) -> int:
+        return self.inputs if layer == 0 else self.hidden * self.directions
+
+    def num_parameters(self) -> int:
+        rows = self.gates * self.hidden * self.directions
+        return sum(rows * (self.width(k) + self.hidden + 2) for k in range(self.layers))
+
+    def views(self, flat: Array) -> Iterator[tuple[Array, Array, Array, Array]]:
+        """Input and state weights, input and state bias of each layer and direction, as views of the flat array."""
+        rows, h = self.gates * self.hidden, self.hidden
+        cells = [k for k in range(self.layers) for _ in range(self.directions)]
+        at = 0
+        weights = []
+        for k in cells:
+            w = flat[at : at + rows * self.width(k)].reshape(rows, self.width(k))
+            at += w.size
+            weights.append((w, flat[at : at + rows * h].reshape(rows, h)))
+            at += rows * h
+        for w, u in weights:
+            yield w, u, flat[at : at + rows], flat[at + rows : at + 2 * rows]
+            at += 2 * rows
+
+    def kept(self, reserve: Array) -> Iterator[tuple[Array, Array, Array]]:
+        """For each layer: (directions, steps, batch, …) of gates and of hidden and cell states, and the mask over its
+        input, as views of the flat reserve."""
+        d, t, n, h = self.directions, self.steps, self.batch, self.hidden
+        extra = 1 + (self.mode == "lstm") + (self.mode == "gru")  # GRU keeps U h + b of its third gate
+        at = 0
+        for k in range(self.layers):
+            parts = []
+            for shape in ((d, t, n, self.gates * h), (d, extra, t, n, h), (t, n, self.width(k))):
+                size = int(np.prod(shape))
+                parts.append(reserve[at : at + size].reshape(shape))
+                at += size
+            yield parts[0], parts[1], parts[2]
+
+    def reserve_size(self) -> int:
+        extra = 1 + (self.mode == "lstm") + (self.mode == "gru")
+        row = self.directions * self.hidden * (self.gates + extra)
+        return self.steps * self.batch * sum(row + self.width(k) for k in range(self.layers))
+
+
+def _sigmoid(x: Array) -> None:
+    x *= 0.5
+    np.tanh(x, out=x)
+    x *= 0.5
+    x += 0.5
+
+
+def _forward_steps(net: _Net, gates: Array, kept: Array, u: Array, b_u: Array, h: Array, c: Array | None,
+                   backwards: bool) -> tuple[Array, Array | None]:  # fmt: skip
+    """One layer in one direction. `gates` holds the input's share and becomes the gates; `kept[0]` the states."""
+    n = net.hidden
+    order = range(net.steps - 1, -1, -1) if backwards else range(net.steps)
+    u_t = np.ascontiguousarray(u.T)
+    product = np.empty((net.batch, gates.shape[-1]), gates.dtype)
+    for t in order:
+        g, out = gates[t], kept[0, t]
+        np.matmul(h, u_t, out=product)
+        if net.mode == "gru":
+            product += b_u
+            inner = kept[1, t]
+            inner[...] = product[:, 2 * n :]
+            rz = g[:, : 2 * n]
+            rz += product[:, : 2 * n]
+            _sigmoid(rz)
+            new = g[:, 2 * n :]
+            new += g[:, :n] * inner
+            np.tanh(new, out=new)
+            np.subtract(h, new, out=out)
+            out *= g[:, n : 2 * n]
+            out += new
+        elif net.mode == "lstm":
+            assert c is not None
+            g += product
+            _sigmoid(g[:, : 2 * n])
+            np.tanh(g[:, 2 * n : 3 * n], out=g[:, 2 * n : 3 * n])
+            _sigmoid(g[:, 3 * n :])
+            cell = kept[1, t]
+            np.multiply(c, g[:, n : 2 * n], out=cell)
+            cell += g[:, :n] * g[:, 2 * n : 3 * n]
+            np.tanh(cell, out=out)
+            out *= g[:, 3 * n :]
+            c = cell
+        else:
+            g += product
+            if net.mode == "rnn_tanh":
+                np.tanh(g, out=out)
+            else:
+                np.maximum(g, 0, out=out)
+        h = out
+    return h, c
+
+
+def _backward_steps(net: _Net, gates: Array, kept: Array, u: Array, g_out: Array, h0: Array, c0: Array | None,
+                    g_h: Array, g_c: Array | None, backwards: bool) -> tuple[Array, Array, Array, Array | None]:  # fmt: skip
+    """Gradients of the gates' sums, of the state's product, and of the initial states. Both first ones are
+    (steps, batch, gates · h) and differ for GRU alone, whose reset gate stands between."""
+    n = net.hidden
+    order = range(net.steps) if backwards else range(net.steps - 1, -1, -1)
+    g_sum = np.empty_like(gates)
+    g_product = np.empty_like(gates) if net.mode == "gru" else g_sum
+    g_h, g_c = g_h.copy(), None if g_c is None else g_c.copy()
+    before = 1 if backwards else -1
+    for t in order:
+        is_first = t == (net.steps - 1 if backwards else 0)
+        h_before = h0 if is_first else kept[0, t + before]
+        g_h += g_out[t]
+        gate, grad = gates[t], g_sum[t]
+        if net.mode == "gru":
+            r, z, new = gate[:, :n], gate[:, n : 2 * n], gate[:, 2 * n :]
+            g_new = g_h * (1 - z)
+            g_new *= 1 - new * new
+            grad[:, 2 * n :] = g_new
+            grad[:, n : 2 * n] = g_h * (h_before - new) * z * (1 - z)
+            grad[:, :n] = g_new * kept[1, t] * r * (1 - r)
+            g_product[t, :, : 2 * n] = grad[:, : 2 * n]
+            np.multiply(g_new, r, out=g_product[t, :, 2 * n :])
+            g_h *= z
+            g_h += g_product[t] @ u
+        elif net.mode == "lstm":
+            assert g_c is not None
+            assert c0 is not None
+            i, f, a, o = (gate[:, k * n : (k + 1) * n] for k in range(4))
+            c_before = c0 if is_first else kept[1, t + before]
+            tanh_c = np.tanh(kept[1, t])
+            grad[:, 3 * n :] = g_h * tanh_c * o * (1 - o)
+            g_h *= o
+            g_h *= 1 - tanh_c * tanh_c
+            g_c += g_h
+            grad[:, :n] = g_c * a * i * (1 - i)
+            grad[:, n : 2 * n] = g_c * c_before * f * (1 - f)
+            grad[:, 2 * n : 3 * n] = g_c * i * (1 - a * a)
+            g_c *= f
+            np.matmul(grad, u, out=g_h)
+        else:
+            out = kept[0, t]
+            if net.mode == "rnn_tanh":
+                np.multiply(g_h, 1 - out * out, out=grad)
+            else:
+                np.multiply(g_h, out > 0, out=grad)
+            np.matmul(grad, u, out=g_h)
+    return g_sum, g_product, g_h, g_c
+
+
+def _active(params: Params) -> tuple[str, ...]:
+    names = ["data", "parameters", "state"]
+    if params["mode"] == "lstm":
+        names.append("state_cell")
+    if params["use_sequence_length"]:
+        names.append("sequence_length")
+    return tuple(names)
+
+
+def _shape(ins: list[Shape | None], params: Params, outs: list[Shape | None]) -> Any:
+    data = ins[0]
+    if data is None or 0 in data:
+        return ins, outs
+    net = _Net.of(data, params)
+    state = (net.layers * net.directions, net.batch, net.hidden)
+    lstm = params["mode"] == "lstm"
+    wanted: list[Shape] = [data, (net.num_parameters(),), state] + [state] * lstm
+    if params["use_sequence_length"]:
+        wanted.append((net.batch,))
+    for name, given, want in zip(_active(params), ins, wanted, strict=True):
+        if given is not None and 0 not in given and given != want:
+            raise ShapeError(f"{name} is {given}; data {data} and the parameters want {want}")
+    out = (net.steps, net.batch, net.hidden * net.directions)
+    return wanted, [out, state, *[state] * lstm, (net.reserve_size(),)]
+
+
+def _output_count(params: Params) -> int:
+    return 3 + (params["mode"] == "lstm")
+
+
+def _visible_count(params: Params) -> int:
+    return _output_count(params) - 1 if params["state_outputs"] else 1
+
+
+@op(shape=_shape, active=_active, num_outputs=_output_count, num_visible=_visible_count,
+    outputs=("output", "state_output", "statecell_output", "reserve"))  # fmt: skip
+def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None = None,
+        sequence_length: Array | None = None, /, *, state_size: int, num_layers: int, bidirectional: bool = False,
+        mode: Literal["gru", "lstm", "rnn_relu", "rnn_tanh"], p: float = 0.0, state_outputs: bool = False,
+        projection_size: int | None = None, lstm_state_clip_min: float | None = None,
+        lstm_state_clip_max: float | None = None, lstm_state_clip_nan: bool = False,
+        use_sequence_length: bool = False, is_train: bool, rng: np.random.Generator) -> Any:  # fmt: skip
+    """A recurrent network over (steps, batch, features): vanilla with ReLU or tanh, LSTM or GRU; `num_layers` of
+    `state_size`, in both directions if `bidirectional`; in training with dropout `p` between layers.
+
+    `parameters` holds all weights, then all biases, in one array. With `state_outputs` the last states come as well,
+    of shape (layers · directions, batch, state_size), as the initial `state` has."""
+    if projection_size is not None or use_sequence_length or lstm_state_clip_min is not None:
+        raise ConfigError(
+            "RNN: projection_size, use_sequence_length and lstm_state_clip_min are not supported"
+        )
+    params = {
+        "mode": mode,
+        "state_size": state_size,
+        "num_layers": num_layers,
+        "bidirectional": bidirectional,
+    }
+    net = _Net.of(data.shape, params)
+    reserve = np.empty(net.reserve_size(), data.dtype)
+    weights = net.views(parameters)
+    last_h, last_c = np.empty_like(state), np.empty_like(state)
+    x = data
+    for layer, (gates, kept, mask) in enumerate(net.kept(reserve)):
+        if layer and p and is_train:
+            mask[...] = rng.random(mask.shape, dtype=np.float32) >= p
+            mask *= 1 / (1 - p)
+            x = x * mask
+        for d in range(net.directions):
+            w, u, b_w, b_u = next(weights)
+            np.matmul(x.reshape(-1, x.shape[2]), w.T, out=gates[d].reshape(-1, len(w)))
+            gates[d] += b_w if mode == "gru" else b_w + b_u
+            cell = layer * net.directions + d
+            c0 = None if state_cell is None else state_cell[cell]
+            h, c = _forward_steps(net, gates[d], kept[d], u, b_u, state[cell], c0, d == 1)
+            last_h[cell] = h
+            if c is not None:
+                last_c[cell] = c
+        x = np.concatenate(list(kept[:, 0]), axis=2)
+    return (x, last_h, last_c, reserve) if mode == "lstm" else (x, last_h, reserve)
+
+
+@RNN.gradient
+def _(*arrays: Array, mode: str, p: float, state_outputs: bool, is_train: bool, **params: Any) -> Any:
+    lstm = mode == "lstm"
+    heads = arrays[: (2 + lstm) if state_outputs else 1]
+    reserve = arrays[len(heads) + 2 + lstm]
+    data, parameters, state, *rest = arrays[len(heads) + 3 + lstm :]
+    net = _Net.of(data.shape, {**params, "mode": mode})
+    zero = np.zeros_like(state)
+    g_last_h = heads[1] if state_outputs else zero
+    g_last_c = (heads[2] if state_outputs else zero) if lstm else None
+    g_parameters, g_state = np.empty_like(parameters), np.empty_like(state)
+    g_cell = np.empty_like(state) if lstm else None
+    views, g_views = list(net.views(parameters)), list(net.views(g_parameters))
+    kept_layers = list(net.kept(reserve))
+    g_out = heads[0]
+    for layer in range(net.layers - 1, -1, -1):
+        gates, kept, mask = kept_layers[layer]
+        dropped = bool(layer and p and is_train)
+        if layer == 0:
+            x = data
+        else:
+            x = np.concatenate(list(kept_layers[layer - 1][1][:, 0]), axis=2)
+            x = x * mask if dropped else x
+        g_x: Any = 0
+        for d in range(net.directions):
+            cell = layer * net.directions + d
+            _, u, _, _ = views[cell]
+            part = g_out[:, :, d * net.hidden : (d + 1) * net.hidden]
+            c0, g_c = (rest[0][cell], g_last_c[cell]) if lstm and g_last_c is not None else (None, None)
+            g_sum, g_product, g_h, g_c = _backward_steps(
+                net, gates[d], kept[d], u, part, state[cell], c0, g_last_h[cell], g_c, d == 1
+            )
+            h = kept[d, 0]
+            before = np.concatenate((h[1:], state[cell][None]) if d else (state[cell][None], h[:-1]))
+            rows = g_sum.shape[-1]
+            flat, flat_product = g_sum.reshape(-1, rows), g_product.reshape(-1, rows)
+            g_w, g_u, g_bw, g_bu = g_views[cell]
+            np.matmul(flat.T, x.reshape(-1, x.shape[2]), out=g_w)
+            np.matmul(flat_product.T, before.reshape(-1, net.hidden), out=g_u)
+            flat.sum(axis=0, out=g_bw)
+            flat_product.sum(axis=0, out=g_bu)
+            g_x = g_x + (flat @ views[cell][0]).reshape(x.shape)
+            g_state[cell] = g_h
+            if g_cell is not None and g_c is not None:
+                g_cell[cell] = g_c
+        g_out = g_x * mask if dropped else g_x
+    return (g_out, g_parameters, g_state, g_cell) if lstm else (g_out, g_parameters, g_state)
