@@ -115,13 +115,20 @@ def _str(value: Any) -> str:
     return value
 
 
+_ONE: Final = struct.Struct("<Q")  # most columns have one number, or very many
+
+
 def _write_column(column: Ints) -> bytes:
+    if len(column) == 1:
+        return _ONE.pack(column[0])
     return struct.pack(f"<{len(column)}Q", *column)
 
 
 def _column(value: Any) -> tuple[int, ...]:
     if type(value) is not bytes or len(value) & 7:
         raise _Wrong
+    if len(value) == 8:
+        return _ONE.unpack(value)
     return struct.unpack(f"<{len(value) >> 3}Q", value)
 
 

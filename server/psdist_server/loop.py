@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import zmq
 
@@ -34,6 +34,7 @@ _log = logging.getLogger("psdist.server")
 
 _AT_ONCE: Final = 256  # messages, before time and the scheduler get their turn
 _WAIT_MS: Final = 250  # the longest wait: how late a signal may be noticed
+_TICK_S: Final = 0.02  # how exactly the rules know the time
 
 
 class Loop:
@@ -83,16 +84,19 @@ class Loop:
     def run(self) -> End:
         """Serve until the job ends."""
         try:
-            self._begin(time.monotonic())
+            tick_at = now = time.monotonic()
+            self._begin(now)
             while True:
-                is_busy = self._turn()
+                ready = dict(self._poller.poll(_WAIT_MS))
+                self._turn(ready)
                 now = time.monotonic()
+                if now < tick_at:
+                    continue
+                tick_at = now + _TICK_S
                 if self._stop_reason:
                     self._on_stop(self._stop_reason, now)
                 if (end := self._tick(now)) is not None:
                     return end
-                if not is_busy:
-                    self._poller.poll(_WAIT_MS)
         except Exception as e:
             _log.exception("a bug in psdist: please report it with the lines above")
             reason = f"internal error: {e!r}"
@@ -114,15 +118,17 @@ class Loop:
     def _on_stop(self, reason: str, now: float) -> None:
         raise NotImplementedError
 
-    def _turn(self) -> bool:
-        """Handle what has come; whether there may be more."""
-        if self._gate is not None:
+    def _turn(self, ready: dict[Any, int]) -> None:
+        """Handle what has come to the sockets that are ready; not all of it, if it is much."""
+        if self._gate is not None and self._gate.socket in ready:
             self._gate.answer()
         router = self._router
+        if router not in ready:
+            return
         for _ in range(_AT_ONCE):
             frames = sockets.receive(router)
             if frames is None:
-                return False
+                return
             sender = frames.pop(0).bytes
             try:
                 message = decode(frames)
@@ -130,7 +136,6 @@ class Loop:
                 self._refuse(sender, e)
                 continue
             self._send(self._step(sender, message, time.monotonic()))
-        return True
 
     def _refuse(self, sender: bytes, error: BadMessage) -> None:
         self.num_refused += 1
@@ -253,9 +258,10 @@ class ServerLoop(Loop):
         _log.info("server of job %r at %s asks the scheduler to join", self._settings.job, self.address)
         self._tell(self._membership.join(now))
 
-    def _turn(self) -> bool:
-        self._hear()
-        return super()._turn()
+    def _turn(self, ready: dict[Any, int]) -> None:
+        if self._dealer in ready:
+            self._hear()
+        super()._turn(ready)
 
     def _hear(self) -> None:
         """Take what the scheduler says."""
@@ -268,7 +274,9 @@ class ServerLoop(Loop):
                 continue
             now = time.monotonic()
             self._tell(self._membership.step(message, now))
-            if isinstance(message, m.View):
+            if isinstance(message, m.Welcome):
+                _log.info("the scheduler has let us in; waiting for the others")
+            elif isinstance(message, m.View):
                 self._send(self._shard.step(SCHEDULER, message, now))
                 _log.info(
                     "%s of %d, for %d workers (epoch %d)",

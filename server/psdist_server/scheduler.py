@@ -56,6 +56,7 @@ __all__ = ["Scheduler"]
 
 State = Literal["joining", "running", "finished", "aborted"]
 _MAX_BARRIERS = 1024
+_MAX_LAUNCHERS = 256  # the newest; each `psdist status` is one
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ class Scheduler:
         self._next_alive = now
         self._processes: list[_Process] = []  # in the order they came
         self._by_sender: dict[Destination, _Process] = {}
-        self._launchers: set[Destination] = set()
+        self._launchers: dict[Destination, None] = {}  # in the order they came
         self._meetings: dict[str, _Meeting] = {}
         self._out: Out = []
 
@@ -219,7 +220,9 @@ class Scheduler:
             )
             return
         if hello.role == "launcher":
-            self._launchers.add(sender)
+            self._launchers[sender] = None
+            if len(self._launchers) > _MAX_LAUNCHERS:
+                del self._launchers[next(iter(self._launchers))]
             self._welcome(sender, hello, now)
             return
         if hello.role not in self._wanted:

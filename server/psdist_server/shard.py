@@ -393,10 +393,13 @@ class Shard:
                     raise _Refused(
                         "stale-round", f"round {clock} of {piece.key.label} closed; now {piece.clock}"
                     )
-            elif clock - piece.clock >= MAX_ROUNDS_AHEAD:
+            elif (
+                clock - (applied := piece.applied.get(rank, 0) if self._each else piece.clock)
+                >= MAX_ROUNDS_AHEAD
+            ):
                 raise _Refused(
                     "bad-value",
-                    f"round {clock} of {piece.key.label} is too far ahead: {piece.clock} are applied, "
+                    f"round {clock} of {piece.key.label} is too far ahead: {applied} are applied, "
                     f"and {MAX_ROUNDS_AHEAD} may be open",
                 )
             if self._rule is None:
