@@ -29,7 +29,7 @@ types: $(VENV)/.test ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/.test ## pytest on two processes
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 format: $(VENV)/.test ## rewrite the sources as ruff would have them
 	$(BIN)/ruff format .

@@ -22,20 +22,21 @@ ROOTS = {
 }
 
 ROWS = """
-psdist.errors psdist.context psdist.settings psdist.registry psdist.blas psdist.attribute psdist.name
+psdist.errors psdist.context psdist.settings psdist.base psdist.registry psdist.blas psdist.attribute psdist.name psdist.profiler
+psdist.util psdist.runtime psdist.engine psdist.libinfo psdist.log psdist.compat
 psdist.random
 psdist.ops | psdist.wire | psdist.recordio psdist.imagefile
 psdist.autograd
 psdist.ndarray
-psdist.symbol | psdist.optimizer | psdist.initializer | psdist.lr_scheduler | psdist.metric | psdist.io psdist.image
-psdist.executor | psdist.kvstore
+psdist.symbol psdist.operator | psdist.optimizer | psdist.initializer | psdist.lr_scheduler | psdist.metric | psdist.io psdist.image
+psdist.executor | psdist.kvstore | psdist.visualization
 psdist.checkpoint
-psdist.module psdist.callback
+psdist.module psdist.callback psdist.monitor
 psdist.model
-psdist.base
+psdist.contrib psdist.test_utils
 psdist
 psdist_launch | psdist_server | psdist_worker
-"""
+"""  # noqa: E501
 
 PLACE = {
     name: (height, column)
