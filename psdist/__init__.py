@@ -12,62 +12,55 @@ import importlib
 import warnings
 from typing import Any
 
+from . import compat as compat
+
 __version__ = "0.1.0"
 
 # Infinities and NaNs are results of our operators, not warnings; other people's NumPy code keeps its own.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"psdist\.")
 
-_MODULES = {
-    "attribute": "attribute",
-    "autograd": "autograd",
-    "base": "base",
-    "callback": "callback",
-    "context": "context",
-    "engine": "engine",
-    "errors": "errors",
-    "executor": "executor",
-    "image": "image",
-    "img": "image",
+_MODULES = {  # what scripts call it: the module
     "init": "initializer",
-    "initializer": "initializer",
-    "io": "io",
+    "img": "image",
     "kv": "kvstore",
-    "kvstore": "kvstore",
-    "lr_scheduler": "lr_scheduler",
-    "metric": "metric",
     "mod": "module",
-    "model": "model",
-    "module": "module",
     "mon": "monitor",
-    "monitor": "monitor",
-    "name": "name",
     "nd": "ndarray",
-    "ndarray": "ndarray",
-    "operator": "operator",
-    "optimizer": "optimizer",
-    "profiler": "profiler",
-    "random": "random",
-    "recordio": "recordio",
     "rnd": "random",
-    "rnn": "rnn",
-    "runtime": "runtime",
-    "settings": "settings",
     "sym": "symbol",
-    "symbol": "symbol",
-    "test_utils": "test_utils",
-    "util": "util",
-    "visualization": "visualization",
     "viz": "visualization",
+    **{
+        name: name
+        for name in """
+        attribute autograd base callback checkpoint compat context contrib engine errors executor image initializer
+        io kvstore libinfo log lr_scheduler metric model module monitor name ndarray operator optimizer profiler
+        random recordio registry rnn runtime settings symbol test_utils util visualization
+        """.split()
+    },
 }
-_NAMES = {
+_NAMES = {  # names at the top: their module
     "AttrScope": "attribute",
     "Context": "context",
+    "MXNetError": "base",
     "cpu": "context",
     "cpu_pinned": "context",
     "current_context": "context",
     "gpu": "context",
+    "gpu_memory_info": "context",
+    "is_np_array": "util",
+    "is_np_shape": "util",
+    "np_shape": "util",
     "num_gpus": "context",
-    "MXNetError": "base",
+    "set_np_shape": "util",
+    "use_np_shape": "util",
+}
+_ABSENT = {  # parts of MXNet that psdist does not have
+    "gluon": "write the network as a Symbol and train it with mx.mod.Module",
+    "np": "psdist has MXNet's classic arrays, mx.nd",
+    "npx": "psdist has MXNet's classic operators, mx.nd",
+    "numpy": "psdist has MXNet's classic arrays, mx.nd",
+    "onnx": "save the graph with Symbol.save and the parameters with mx.nd.save",
+    "rtc": "psdist compiles no CUDA kernels; write an operator with mx.operator.CustomOp",
 }
 
 
@@ -76,6 +69,8 @@ def __getattr__(name: str) -> Any:
         found: Any = importlib.import_module(f".{_MODULES[name]}", __name__)
     elif name in _NAMES:
         found = getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    elif name in _ABSENT:
+        raise AttributeError(f"psdist has no '{name}': {_ABSENT[name]}")
     else:
         hint = (
             "sym"

@@ -7,10 +7,11 @@ from __future__ import annotations
 import importlib.util
 import threading
 from types import TracebackType
+from typing import ClassVar
 
 from .errors import ConfigError
 
-__all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "num_gpus"]
+__all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]
 
 _TYPE_IDS = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}  # the numbers stand in .params files
 _TYPE_NAMES = {number: name for name, number in _TYPE_IDS.items()}
@@ -26,6 +27,8 @@ class Context:
 
     device_type: str
     device_id: int
+    devtype2str: ClassVar[dict[int, str]] = _TYPE_NAMES
+    devstr2type: ClassVar[dict[str, int]] = _TYPE_IDS
 
     def __init__(self, device_type: str | Context, device_id: int = 0) -> None:
         if isinstance(device_type, Context):
@@ -119,3 +122,14 @@ def num_gpus() -> int:
 def current_context() -> Context:
     """The context of the innermost `with`, or `cpu(0)`."""
     return _current.value
+
+
+def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
+    """(free, total) bytes of a GPU. Raises ConfigError if there is no such GPU."""
+    if device_id >= num_gpus():
+        raise ConfigError(f"gpu_memory_info: no GPU {device_id}; there are {num_gpus()} that psdist can use")
+    import cupy
+
+    with cupy.cuda.Device(device_id):
+        free, total = cupy.cuda.runtime.memGetInfo()
+    return int(free), int(total)

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from .errors import ConfigError
 
-__all__ = ["Registry", "get_alias_func", "get_create_func", "get_register_func"]
+__all__ = ["Registry", "get_alias_func", "get_create_func", "get_register_func", "get_registry"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -109,3 +109,12 @@ def get_alias_func(base_class: type, nickname: str) -> Callable[..., Any]:
 def get_create_func(base_class: type, nickname: str) -> Callable[..., Any]:
     """A `create(name, ...)` for subclasses of `base_class`."""
     return _registry(base_class, nickname).create
+
+
+def get_registry(base_class: type) -> dict[str, type]:
+    """A copy of the table of `base_class`'s subclasses, by lower-case name."""
+    found: dict[str, type] = {}
+    for (base, _), registry in _registries.items():
+        if base is base_class:
+            found.update(registry.classes)
+    return found

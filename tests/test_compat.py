@@ -1,0 +1,117 @@
+"""Scripts that import `mxnet` get psdist's own modules."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import psdist as mx
+from psdist import compat
+
+
+def run(script):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_entry_in_sys_modules_is_enough_for_every_way_of_importing():
+    run(
+        """
+        import sys, psdist
+        sys.modules["mxnet"] = psdist
+        import mxnet as mx
+        import mxnet.ndarray as nd
+        import mxnet.symbol.symbol
+        import mxnet.io.io
+        import mxnet.ndarray.linalg
+        from mxnet import nd as nd2, sym, autograd
+        from mxnet.base import MXNetError
+        from mxnet.module import Module
+        from mxnet.ndarray.ndarray import NDArray
+        from mxnet.ndarray.sparse import CSRNDArray
+        assert nd is nd2 is psdist.ndarray is mx.nd
+        assert Module is psdist.mod.Module and NDArray is psdist.nd.NDArray
+        assert mxnet.symbol.symbol.Symbol is psdist.sym.Symbol
+        assert MXNetError is psdist.errors.PSError
+        """
+    )
+
+
+def test_install_does_the_same_and_psdists_modules_keep_their_own_names():
+    out = run(
+        """
+        import psdist.compat
+        psdist.compat.install()
+        from mxnet.ndarray import NDArray
+        import mxnet.executor, psdist.executor
+        assert mxnet.executor is psdist.executor
+        print(mxnet.executor.__name__, mxnet.executor.__spec__.name, NDArray.__module__)
+        """
+    )
+    assert out.split() == ["psdist.executor", "psdist.executor", "psdist.ndarray.array"]
+
+
+def test_a_module_that_does_not_exist_is_not_invented():
+    run(
+        """
+        import sys, psdist
+        sys.modules["mxnet"] = psdist
+        try:
+            import mxnet.nosuch
+        except ModuleNotFoundError as e:
+            assert e.name == "mxnet.nosuch", e
+        else:
+            raise AssertionError
+        """
+    )
+
+
+def test_install_refuses_to_stand_in_for_a_package_that_is_loaded():
+    with pytest.raises(ImportError, match=r"textwrap is loaded already, from .*textwrap.py"):
+        compat.install("textwrap")
+
+
+def test_the_paths_that_only_mxnet_has_lead_to_ours():
+    import psdist.ndarray.ndarray as there
+
+    assert there is sys.modules["psdist.ndarray.array"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    """AttrScope Context MXNetError attribute autograd base callback context contrib cpu cpu_pinned current_context engine
+    executor gpu image img init initializer io is_np_array is_np_shape kv kvstore libinfo log lr_scheduler metric mod model
+    module mon monitor name nd ndarray np_shape num_gpus operator optimizer profiler random recordio registry rnd rnn runtime
+    set_np_shape sym symbol test_utils util visualization viz""".split(),
+)
+def test_the_front_door_has_every_classic_name(name):
+    assert getattr(mx, name) is not None
+
+
+def test_what_psdist_leaves_out_says_what_to_use_instead():
+    with pytest.raises(AttributeError, match=r"no 'gluon': write the network as a Symbol"):
+        mx.gluon  # noqa: B018
+    with pytest.raises(AttributeError, match="no 'ndarry'; did you mean 'ndarray'"):
+        mx.ndarry  # noqa: B018
+
+
+def test_features_bulks_and_switches_answer_as_scripts_expect():
+    features = mx.runtime.Features()
+    assert features.is_enabled("DIST_KVSTORE")
+    assert features["CUDA"].enabled == (mx.num_gpus() > 0)
+    with pytest.raises(RuntimeError, match="no feature named 'nosuch'"):
+        features.is_enabled("nosuch")
+    assert not mx.is_np_array()
+    with mx.util.np_shape(True):
+        assert mx.is_np_shape()
+    assert not mx.is_np_shape()
+    with pytest.raises(mx.MXNetError, match=r"classic arrays \(mx.nd\)"):
+        mx.util.set_np()
+    before = mx.engine.set_bulk_size(4)
+    with mx.engine.bulk(7):
+        assert mx.engine.set_bulk_size(7) == 7
+    assert mx.engine.set_bulk_size(before) == 4
