@@ -262,8 +262,8 @@ def test_a_request_past_its_deadline_names_whom_it_waited_for_what_and_who_is_be
     world.hear(SCHEDULER, m.StatusReport(status.seq, "j", "running", "", 1, 20.0, 2, 1, members))
     assert isinstance(request.call.error, errors.RequestTimeout)
     assert str(request.call.error) == (
-        "no reply to Pull of 'w' at clock 3 from server 0 (tcp://127.0.0.1:9100) after 10 s: worker 0 is at step "
-        "2, this worker at 3; PSDIST_REQUEST_TIMEOUT is how long to wait"
+        "no reply to Pull of 'w' at clock 3 from server 0 (tcp://127.0.0.1:9100) after 10 s: worker 0 is at "
+        "step 2, this worker at 3; PSDIST_REQUEST_TIMEOUT is how long to wait"
     )
 
 

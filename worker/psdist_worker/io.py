@@ -25,6 +25,7 @@ from typing import Any, Self
 
 import zmq
 import zmq.auth
+import zmq.utils.garbage  # now, not at the first send: so its exit handler runs after the store's, which sends
 
 from psdist.errors import PSError, TransportError
 from psdist.settings import Settings

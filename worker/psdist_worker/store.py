@@ -113,6 +113,14 @@ class DistKVStore(KVStore):
         assert self._client.view is not None
         return self._client.view.num_workers
 
+    def placement(self) -> dict[int, tuple[int, int]]:
+        shares = dict.fromkeys(range(self._client.num_servers), (0, 0))
+        for info in self._infos.values():
+            for part in info.slices:
+                values, nbytes = shares[part.server]
+                shares[part.server] = values + part.length, nbytes + part.length * info.dtype.itemsize
+        return shares
+
     # --- values -----------------------------------------------------------------------------------
 
     def _init(self, pairs: list[tuple[Key, Array]]) -> None:
@@ -432,7 +440,9 @@ class DistKVStore(KVStore):
         with self._lock:
             message = m.Barrier(self._client.next_seq(), "", self._barriers)
             self._barriers += 1
-        self._ask_all([(SCHEDULER, message)], what=lambda: f"number {message.clock}")
+        self._ask_all(
+            [(SCHEDULER, message)], what=lambda: f"number {message.clock}, to which every worker must come"
+        )
 
     def close(self) -> None:
         """Wait until what was pushed is applied, say goodbye, and end the thread. May be called twice."""
@@ -448,6 +458,7 @@ class DistKVStore(KVStore):
             return
         atexit.unregister(self._at_exit)
         settings = self._settings
+        linger_s = 0.0 if self._client.failure is not None else min(1.0, settings.close_timeout_s)
         try:
             if error is not None and not isinstance(error, SystemExit):
                 self._abort(error)
@@ -462,7 +473,7 @@ class DistKVStore(KVStore):
             raise
         finally:
             self._is_closed = True
-            self._io.close(linger_s=min(1.0, settings.close_timeout_s))
+            self._io.close(linger_s=linger_s)
 
     def _abort(self, error: BaseException) -> None:
         """Tell the others that this worker has failed, unless they know it or failed first."""

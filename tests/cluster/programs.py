@@ -1,0 +1,333 @@
+"""What the workers of the cluster tests do: `python programs.py NAME OPTIONS` prints what NAME returns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psdist_worker import store
+
+import psdist.kvstore
+from psdist import errors, lr_scheduler, nd, optimizer
+from psdist.kvstore import KVStore
+from psdist.settings import Settings
+
+# small ones that share a message, one that is spread over servers, one that is cut into slices, an empty one
+SHAPES: dict[str, tuple[int, ...]] = {
+    "bias": (7,),
+    "empty": (0, 3),
+    "scalar": (),
+    "weight": (50, 40),
+    "wide": (300, 400),
+    "large": (700, 1000),
+}
+ROUNDS = 4
+
+
+class _Here(threading.local):
+    settings: Settings | None = None  # of a worker that is a thread of this process
+
+
+here = _Here()
+
+
+def create(name: str) -> KVStore:
+    """The store that the environment describes, or this thread's settings."""
+    if here.settings is None or "dist" not in name:
+        return psdist.kvstore.create(name)
+    return store.create(name, here.settings)
+
+
+def first_values() -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    return {key: rng.standard_normal(shape).astype(np.float32) for key, shape in SHAPES.items()}
+
+
+def gradients(rank: int, step: int) -> dict[str, Any]:
+    rng = np.random.default_rng((2, rank, step))
+    return {key: rng.standard_normal(shape).astype(np.float32) for key, shape in SHAPES.items()}
+
+
+def make_optimizer(kind: str) -> Any:
+    if kind == "adam":
+        return optimizer.Adam(learning_rate=0.01, wd=0.001, rescale_grad=0.25)
+    schedule = lr_scheduler.FactorScheduler(step=2, factor=0.5)
+    return optimizer.SGD(
+        learning_rate=0.1, momentum=0.9, wd=0.01, rescale_grad=0.5, clip_gradient=1.5, lr_scheduler=schedule
+    )
+
+
+def digest(arrays: list[Any]) -> str:
+    h = hashlib.sha256()
+    for array in arrays:
+        h.update(array.asnumpy().tobytes())
+    return h.hexdigest()
+
+
+def train(opt: str = "sgd", late: int = 0, way: str = "push", reverse: bool = False) -> dict[str, Any]:
+    """A few rounds; worker `late` pushes after the others, `way` is push, pushpull or list."""
+    with create("dist_sync") as kv:
+        keys = list(SHAPES)[:: -1 if reverse else 1]
+        values = first_values()
+        for key in keys:
+            kv.init(key, nd.array(values[key] if kv.rank == 0 else np.full(SHAPES[key], 77.0)))
+        if opt != "none":
+            kv.set_optimizer(make_optimizer(opt))
+        outs = {key: nd.zeros(SHAPES[key]) for key in keys}
+        for step in range(ROUNDS):
+            grads = {key: nd.array(value) for key, value in gradients(kv.rank, step).items()}
+            if kv.rank == late:
+                kv.barrier()
+            if way == "pushpull":
+                if kv.rank != late:
+                    kv.barrier()
+                kv.pushpull(keys, [grads[k] for k in keys], out=[outs[k] for k in keys])
+            elif way == "list":
+                kv.push(keys, [grads[k] for k in keys])
+                for grad in grads.values():
+                    grad._data.fill(np.nan)  # push has taken what it needs
+                if kv.rank != late:
+                    kv.barrier()
+                kv.pull(keys, out=[outs[k] for k in keys])
+            else:
+                for i, key in enumerate(keys):
+                    kv.push(key, grads[key], priority=-i)
+                    grads[key]._data.fill(np.nan)
+                if kv.rank != late:
+                    kv.barrier()
+                for i, key in enumerate(keys):
+                    kv.pull(key, out=outs[key], priority=-i)
+        return {"rank": kv.rank, "digest": digest([outs[key] for key in SHAPES])}
+
+
+def train_devices(num_devices: int, opt: str) -> str:
+    """The same rounds in one process, with a device for each worker."""
+    kv = create("local")
+    keys = list(SHAPES)
+    for key, value in first_values().items():
+        kv.init(key, nd.array(value))
+    if opt != "none":
+        kv.set_optimizer(make_optimizer(opt))
+    outs = [nd.zeros(SHAPES[key]) for key in keys]
+    for step in range(ROUNDS):
+        of = [gradients(device, step) for device in range(num_devices)]
+        kv.push(keys, [[nd.array(grads[key]) for grads in of] for key in keys])
+    kv.pull(keys, out=outs)
+    return digest(outs)
+
+
+def count_pushes(num: int) -> float:
+    """Asynchronous: every push adds 1 by way of the optimizer; what the value is when all are done."""
+    with create("dist_async") as kv:
+        kv.init("w", nd.zeros((200, 300)))
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        out = nd.zeros((200, 300))
+        last = 0.0
+        for _ in range(num):
+            kv.push("w", nd.ones((200, 300)) * -1)
+            kv.pull("w", out=out)
+            value = out.asnumpy()
+            assert value.min() >= last + 1, "a pull must show the own push, and never go back"
+            last = float(value.min())
+        kv.barrier()
+        kv.pull("w", out=out)
+        assert (out.asnumpy() == out.asnumpy()[0, 0]).all()
+        return float(out.asnumpy()[0, 0])
+
+
+def mistakes() -> list[str]:
+    """Every mistake is one error at the caller, and the store goes on."""
+    said = []
+
+    def expect(cls: type[Exception], do: Callable[[], object]) -> None:
+        try:
+            do()
+        except cls as e:
+            said.append(f"{type(e).__name__}: {e}")
+        else:
+            raise AssertionError(f"no {cls.__name__}")
+
+    with create("dist_sync") as kv:
+        one = nd.ones((2, 3))
+        expect(errors.UnknownKey, lambda: kv.push("fc1_weight", one))
+        kv.init("fc1_weight", one)
+        expect(errors.UnknownKey, lambda: kv.pull("fc1_wieght", out=one))
+        expect(errors.BadValue, lambda: kv.push("fc1_weight", nd.ones((3, 2))))
+        if kv.rank == 0:
+            kv.init("uneven", nd.ones((2,)))
+        kv.barrier()
+        if kv.rank == 1:
+            expect(errors.BadValue, lambda: kv.init("uneven", nd.ones((3,))))
+        expect(errors.ConfigError, lambda: kv.init("fc1_weight", one))
+        expect(errors.ConfigError, lambda: kv.set_updater(print))
+        expect(errors.ConfigError, lambda: kv.set_optimizer(OwnOptimizer()))
+        kv.push("fc1_weight", one * 2)
+        kv.pull("fc1_weight", out=one)
+        assert (one.asnumpy() == 2 * kv.num_workers).all()
+    expect(errors.ClosedError, lambda: kv.push("fc1_weight", one))
+    return said
+
+
+class OwnOptimizer(optimizer.Optimizer):
+    """Code that no server runs."""
+
+
+def join() -> list[int]:
+    with create("dist_sync") as kv:
+        return [kv.rank, kv.num_workers]
+
+
+def train_until_killed(fail_at: int = -1, silent: bool = False) -> None:
+    """Rounds without end; says when it has begun. At `fail_at`, worker 1 raises."""
+    kv = create("dist_sync")
+    kv.init("w", nd.zeros((300, 400)))
+    out = nd.zeros((300, 400))
+    step = 0
+    while True:
+        if step == fail_at and kv.rank == 1:
+            raise KeyError("the 5th file is not there")
+        kv.push("w", nd.ones((300, 400)))
+        kv.pull("w", out=out)
+        step += 1
+        if step == 3:
+            print("training", flush=True)
+
+
+def leave_early() -> list[float]:
+    """Worker 1 has data for 2 rounds, worker 0 for 5: it goes on alone."""
+    with create("dist_sync") as kv:
+        kv.init("w", nd.zeros((3,)))
+        out = nd.zeros((3,))
+        sums = []
+        for _ in range(5 if kv.rank == 0 else 2):
+            kv.pushpull("w", nd.ones((3,)), out=out)
+            sums.append(float(out.asnumpy()[0]))
+        return sums
+
+
+def exit_without_close() -> str:
+    """Push, and end: the push is delivered, the worker leaves by itself."""
+    kv = create("dist_sync")
+    kv.init("w", nd.zeros((1000, 1000)))
+    kv.push("w", nd.ones((1000, 1000)))
+    return "left to the interpreter"
+
+
+def save_states(path: str, opt: str) -> str:
+    """Two rounds, states to a file, two more rounds."""
+    return _rounds_with_states(opt, save=path)
+
+
+def load_states(path: str, opt: str, values: str) -> str:
+    """The last two rounds again, with the values and states of before."""
+    return _rounds_with_states(opt, load=path, values=values)
+
+
+def _rounds_with_states(opt: str, *, save: str = "", load: str = "", values: str = "") -> str:
+    kind = "local" if here.settings is None else "dist_sync"
+    with create(kind) as kv:
+        keys = list(SHAPES)
+        first = first_values() if not load else dict(np.load(values))
+        for key in keys:
+            kv.init(key, nd.array(first[key]))
+        kv.set_optimizer(make_optimizer(opt))
+        outs = [nd.zeros(SHAPES[key]) for key in keys]
+        if load:
+            kv.load_optimizer_states(load)
+        for step in range(2 if load else 0, 4):
+            if step == 2 and save:
+                kv.pull(keys, out=outs)
+                if kv.rank == 0:
+                    kv.save_optimizer_states(save)
+                    named = {key: out.asnumpy() for key, out in zip(keys, outs, strict=True)}
+                    np.savez(Path(save).with_suffix(".npz"), **named)
+                kv.barrier()
+            devices = range(2) if kind == "local" else [kv.rank]
+            of = [gradients(device, step) for device in devices]
+            kv.push(keys, [[nd.array(grads[key]) for grads in of] for key in keys])
+        kv.pull(keys, out=outs)
+        return digest(outs)
+
+
+def change_rates() -> list[float]:
+    """w -= lr * 2 each round, while rank 0 changes lr."""
+    with create("dist_sync") as kv:
+        kv.init("w", nd.zeros((4,)))
+        sgd = optimizer.SGD(learning_rate=1.0)
+        kv.set_optimizer(sgd)
+        out = nd.zeros((4,))
+        seen = []
+        for lr in (1.0, 10.0, 100.0):
+            sgd.set_learning_rate(lr)
+            kv.push("w", nd.ones((4,)))
+            kv.pull("w", out=out)
+            seen.append(float(out.asnumpy()[0]))
+        return seen
+
+
+def train_over_cut_wires(num: int) -> list[Any]:
+    """Add exact integers, while the connections to the servers are cut again and again."""
+    with create("dist_sync") as kv:
+        shape = (1500, 1000)
+        kv.init("w", nd.zeros(shape))
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        out = nd.zeros(shape)
+        cuts = 0
+        for step in range(num):
+            kv.push("w", nd.ones(shape) * -(1 + kv.rank))
+            if step % 2 == kv.rank:
+                cuts += _cut_connections()
+            kv.pull("w", out=out)
+            assert (out.asnumpy() == 3 * (step + 1)).all(), f"step {step}: {np.unique(out.asnumpy())}"
+        return [cuts, float(out.asnumpy()[0, 0])]
+
+
+def _cut_connections() -> int:
+    """Shut down every TCP connection of this process, as a reset in the middle of a frame would."""
+    cuts = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            with socket.fromfd(int(name), socket.AF_INET, socket.SOCK_STREAM) as sock:
+                if sock.family == socket.AF_INET and isinstance(sock.getpeername(), tuple):
+                    sock.shutdown(socket.SHUT_RDWR)
+                    cuts += 1
+        except OSError:
+            continue
+    return cuts
+
+
+def serve_or_train() -> list[int]:
+    """One script for every role, as MXNet's launchers start it."""
+    return join()
+
+
+def wait_for_a_slow_worker() -> str:
+    """Worker 1 never pushes; what worker 0 hears."""
+    kv: KVStore = create("dist_sync")
+    kv.init("w", nd.zeros((3,)))
+    if kv.rank == 1:
+        kv.barrier()
+        return ""
+    kv.push("w", nd.ones((3,)))
+    try:
+        kv.pull("w", out=nd.zeros((3,)))
+    except errors.RequestTimeout as e:
+        sys.stdout.write(json.dumps(str(e)) + "\n")
+        sys.stdout.flush()
+        os._exit(0)  # without close(), which would wait for the push
+    raise AssertionError("no timeout")
+
+
+if __name__ == "__main__":
+    result = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
+    print(json.dumps(result), flush=True)
