@@ -1,6 +1,8 @@
 """Operators: the table (`registry`), shape rules (`signature`), parameters (`params`), and the operators."""
 
 from . import (
+    columns,
+    conv,
     create,
     ctc,
     elementwise,
@@ -12,6 +14,7 @@ from . import (
     nn,
     norm,
     ordering,
+    pool,
     products,
     reduce,
     rnn,
@@ -19,10 +22,10 @@ from . import (
     sequence,
     shape,
     softmax,
+    spatial,
     special,
     unary,
     update,
-    window,
 )
 from .registry import Op, all_names, all_ops, find, get, silent
 
@@ -30,6 +33,8 @@ __all__ = [
     "Op",
     "all_names",
     "all_ops",
+    "columns",
+    "conv",
     "create",
     "ctc",
     "elementwise",
@@ -43,6 +48,7 @@ __all__ = [
     "nn",
     "norm",
     "ordering",
+    "pool",
     "products",
     "reduce",
     "rnn",
@@ -51,8 +57,8 @@ __all__ = [
     "shape",
     "silent",
     "softmax",
+    "spatial",
     "special",
     "unary",
     "update",
-    "window",
 ]

@@ -29,8 +29,8 @@ def _log_add(*terms: Array) -> Any:
 
 def _paths(labels: Array, lengths: Array, blank: int) -> tuple[Array, Array, Array]:
     """The labels with blanks between, (n, 2l+1); which states may be skipped into; how many states there are."""
-    n, longest = labels.shape
-    states = np.full((n, 2 * longest + 1), blank)
+    longest = labels.shape[1]
+    states = np.full((len(labels), 2 * longest + 1), blank)
     states[:, 1::2] = labels
     skip = np.zeros(states.shape, bool)
     skip[:, 3::2] = labels[:, 1:] != labels[:, :-1]
@@ -45,7 +45,7 @@ def _shifted(x: Array, by: int) -> Any:
 
 def _forward(logp: Array, skip: Array, until: Array) -> Array:
     """log α (t, n, s): the probability of all beginnings that reach state s at step t. Frozen beyond `until`."""
-    steps, n, s = logp.shape
+    steps, _, s = logp.shape
     alpha = np.full(logp.shape, -np.inf)
     alpha[0, :, :2] = logp[0, :, :2]
     for t in range(1, steps):
@@ -105,7 +105,8 @@ def _loss_and_gradient(
 
 
 @op("(t, n, c), (n, l), (n), (n) -> (n), (t, n, c)", types="T, L, A, B -> T, T", active=_active,
-    outputs=("output0", "output1"), num_visible=1, aliases=["ctc_loss", "_contrib_CTCLoss", "_contrib_ctc_loss"])  # fmt: skip
+    outputs=("output0", "output1"), num_visible=1,
+    aliases=["ctc_loss", "_contrib_CTCLoss", "_contrib_ctc_loss"])  # fmt: skip
 def CTCLoss(data: Array, label: Array, data_lengths: Array | None = None, label_lengths: Array | None = None, /, *,
             use_data_lengths: bool = False, use_label_lengths: bool = False,
             blank_label: Literal["first", "last"] = "first") -> Any:  # fmt: skip

@@ -218,7 +218,7 @@ def _same_or_rows(ins: list[Shape | None], params: Params, outs: list[Shape | No
     return [c, s, s], [s]
 
 
-def _condition(condition: Array, ndim: int) -> Array:
+def _condition(condition: Array, ndim: int) -> Any:
     hit = condition != 0
     return hit.reshape(-1, *(1,) * (ndim - 1)) if hit.ndim == 1 else hit
 

@@ -15,7 +15,7 @@ from .signature import Shape
 Array = NDArray[Any]
 
 
-def _ranking(x: Array, is_ascend: bool) -> Array:
+def _ranking(x: Array, is_ascend: bool) -> Any:
     """Indices that sort the last axis."""
     if is_ascend:
         return np.argsort(x, axis=-1, kind="stable")

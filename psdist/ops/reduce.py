@@ -187,6 +187,7 @@ def _histogram(data: Array, bins: Array | None = None, /, *, bin_cnt: int | None
     """How many elements fall between neighbouring `bins` (or in each of `bin_cnt` equal parts of `range`), and the
     bins. The last bin includes its end."""
     if bin_cnt is None:
+        assert bins is not None
         count, edges = np.histogram(data, bins)
     else:
         assert range is not None

@@ -220,7 +220,7 @@ def _shape(ins: list[Shape | None], params: Params, outs: list[Shape | None]) ->
 
 
 def _output_count(params: Params) -> int:
-    return 3 + (params["mode"] == "lstm")
+    return 4 if params["mode"] == "lstm" else 3
 
 
 def _visible_count(params: Params) -> int:

@@ -291,7 +291,8 @@ def mp_lamb_update_phase1(weight: Array, grad: Array, mean: Array, var: Array, w
 
 @op("(*s), (*s), (*a), (*b), (*s) -> (*s)", mutates=("weight32",), types="W, S, S, S, S -> W")
 def mp_lamb_update_phase2(weight: Array, g: Array, r1: Array, r2: Array, weight32: Array, /, *, lr: float,
-                          lower_bound: float = -1.0, upper_bound: float = -1.0, out: Array | None = None) -> Any:  # fmt: skip
+                          lower_bound: float = -1.0, upper_bound: float = -1.0,
+                          out: Array | None = None) -> Any:  # fmt: skip
     """lamb_update_phase2 on a float32 copy of the weight, of which the result is the rounding."""
     weight32 -= (lr * _trust(r1, r2, lower_bound, upper_bound)) * g
     return _rounded(weight32, weight, out)
