@@ -129,6 +129,16 @@ def save_curves(path: str, curves: dict[str, list[float]]) -> str:
     return f"curves saved to {path}"
 
 
+def step_sizes(args: argparse.Namespace, kv: Any) -> dict[str, float]:
+    """The optimizer's numbers that suit it and the store."""
+    if args.optimizer not in ("sgd", "nag"):
+        return {"learning_rate": args.lr or 0.002}
+    if "async" in kv.type:
+        # Every worker's gradient is a step of its own, and the delay acts as momentum (arXiv 1605.09774).
+        return {"learning_rate": (args.lr or 0.2) / kv.num_workers, "wd": 1e-4}
+    return {"learning_rate": args.lr or 0.1, "momentum": 0.9, "wd": 1e-4}
+
+
 def main() -> None:
     args = parse_args()
     kv = mx.kv.create(args.kv_store)  # in a server's or scheduler's process: serves until the job is over
@@ -139,9 +149,7 @@ def main() -> None:
     test = mx.io.NDArrayIter(test_images, test_labels, batch_size=60)
     mod = mx.mod.Module(lenet(), context=[mx.cpu(i) for i in range(args.num_devices)])
 
-    optimizer_params = {"learning_rate": args.lr or (0.1 if args.optimizer in ("sgd", "nag") else 0.002)}
-    if args.optimizer in ("sgd", "nag"):
-        optimizer_params |= {"momentum": 0.9, "wd": 1e-4}
+    optimizer_params = step_sizes(args, kv)
     bar = mx.callback.ProgressBar(total=train.num_steps, length=20, file=sys.stdout)
     curves: dict[str, list[float]] = {"loss": [], "train": [], "test": []}
 
