@@ -2,8 +2,8 @@
 
     python tests/optimizer/make_oracle.py     # in an environment that has mxnet==1.9.1
 
-A case is an optimizer's name and arguments; its answer is the weight after each of a few updates from seeded values
-and gradients, which stand in the file too, so that the tests need nothing but the file.
+A case is an optimizer's name and arguments; its answer is the weight after each of a few updates from
+seeded values and gradients, which stand in the file too, so that the tests need nothing but the file.
 """
 
 import itertools
