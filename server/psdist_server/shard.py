@@ -519,6 +519,7 @@ class Shard:
                 f"{message.name} needs whole arrays, and servers hold slices of them; "
                 "use it with update_on_kvstore=False",
             )
+        _try_out(rule, message)
         if rule != self._rule:
             for piece in self._slices.values():
                 if piece.state is not None:
@@ -598,6 +599,20 @@ def _from_round(hyper: tuple[int, float, float]) -> int:
 def _check_rate(lr: float, wd: float) -> None:
     if not (math.isfinite(lr) and math.isfinite(wd)):
         raise _Refused("bad-value", f"lr {lr}, wd {wd}; wanted finite numbers")
+
+
+def _try_out(rule: Rule, message: SetOptimizer) -> None:
+    """Run the rule once on nothing that matters: numbers that break it must not break a server later."""
+    value = np.ones(1, np.float32)
+    try:
+        with np.errstate(all="ignore"):
+            state = rule.create_state(value)
+            for t in (1, 2, 3):
+                rule.update(value, value.copy(), state, lr=message.lr, wd=message.wd, t=t)
+    except Exception as e:
+        raise _Refused(
+            "bad-value", f"optimizer {message.name!r} does not work with these numbers: {e!r}"
+        ) from e
 
 
 def _misfit(piece: Slice, grad: Tensor) -> str:

@@ -1,27 +1,18 @@
 """The rules of servers and scheduler, told as transcripts in stories/.
 
-`python tests/server/test_stories.py` rewrites the answers; read the diff, and keep it only if you can say
+`python -m tests.server.test_stories` rewrites the answers; read the diff, and keep it only if you can say
 why each line changed.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-HERE = Path(__file__).parent
-if TYPE_CHECKING:
-    from storyteller import tell
-else:
-    spec = importlib.util.spec_from_file_location("storyteller", HERE / "storyteller.py")
-    storyteller = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(storyteller)
-    tell = storyteller.tell
+from .storyteller import tell
 
-STORIES = sorted((HERE / "stories").glob("*.story"))
+STORIES = sorted((Path(__file__).parent / "stories").glob("*.story"))
 
 
 @pytest.mark.parametrize("path", STORIES, ids=[path.stem for path in STORIES])

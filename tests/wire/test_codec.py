@@ -18,54 +18,10 @@ from psdist.errors import ProtocolError
 from psdist.wire import BadMessage, codec, decode, encode
 from psdist.wire import messages as m
 
+from .draw import messages_of
+
 EVERY = sorted(m.MESSAGES.items())
 ids = [cls.__name__ for _, cls in EVERY]
-
-TEXT = st.text(max_size=20)
-COLUMN = st.lists(st.integers(0, 2**64 - 1), max_size=5).map(tuple)
-FLOAT = st.floats(allow_nan=False)
-
-
-def tensors() -> st.SearchStrategy[list[m.Tensor]]:
-    """Empty, small and large arrays, of one dtype or of many."""
-
-    def array(dtype: np.dtype[Any], length: int) -> m.Tensor:
-        return np.arange(length).astype(dtype)
-
-    lengths = st.sampled_from([0, 1, 3, 16, 5000, codec.PACKED, codec.PACKED + 1])
-    dtypes = st.sampled_from(list(codec.DTYPES.values()))
-    mixed = st.lists(st.builds(array, dtypes, lengths), max_size=6)
-    same = dtypes.flatmap(lambda dtype: st.lists(st.builds(array, st.just(dtype), lengths), max_size=6))
-    return mixed | same
-
-
-def values_of(hint: Any) -> st.SearchStrategy[Any]:
-    """Anything that a field may hold."""
-    if hint == m.Tensors:
-        return tensors()
-    if hint == m.Ints:
-        return COLUMN
-    if hint == m.Numbers:
-        return st.dictionaries(
-            TEXT, st.none() | FLOAT | st.integers(-9, 9) | st.booleans() | TEXT, max_size=3
-        )
-    if hint == dict[str, float]:
-        return st.dictionaries(TEXT, FLOAT, max_size=3)
-    if typing.get_origin(hint) is tuple:
-        return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
-    if typing.get_origin(hint) is typing.Literal:
-        return st.sampled_from(typing.get_args(hint))
-    if dataclasses.is_dataclass(hint):
-        return messages_of(typing.cast(type[Any], hint))
-    return {int: st.integers(-(2**63), 2**64 - 1), float: FLOAT, str: TEXT}[hint]
-
-
-def messages_of(cls: type[Any]) -> st.SearchStrategy[Any]:
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: values_of(hints[f.name]) for f in dataclasses.fields(cls)}
-    if cls is m.Hello:
-        fields["version"] = st.just(m.VERSION)
-    return st.builds(cls, **fields)
 
 
 def as_bytes(frames: list[Any]) -> list[bytes]:
@@ -85,7 +41,7 @@ def assert_same(a: Any, b: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", [cls for _, cls in EVERY], ids=ids)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_every_message_comes_back_as_it_was(cls: type[Any], data: st.DataObject) -> None:
     message = data.draw(messages_of(cls))
@@ -93,7 +49,7 @@ def test_every_message_comes_back_as_it_was(cls: type[Any], data: st.DataObject)
 
 
 @pytest.mark.parametrize("cls", [cls for _, cls in EVERY], ids=ids)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_are_a_message_or_a_protocol_error(cls: type[Any], data: st.DataObject) -> None:
     frames = as_bytes(encode(data.draw(messages_of(cls))))
@@ -128,7 +84,7 @@ def damage(frames: list[bytes], rng: random.Random) -> list[bytes]:
     return frames
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=3))
 def test_random_bytes_are_refused(frames: list[bytes]) -> None:
     with pytest.raises(BadMessage):
