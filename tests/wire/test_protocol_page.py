@@ -99,3 +99,8 @@ def test_the_test_vectors_are_the_code(name: str) -> None:
 
 def test_there_are_no_other_test_vectors() -> None:
     assert list(VECTORS) == list(EXAMPLES)
+
+
+@pytest.mark.parametrize("cls", m.MESSAGES.values(), ids=lambda cls: cls.__name__)
+def test_the_page_says_what_the_docstring_says(cls: type[Any]) -> None:
+    assert f"**{cls.__name__}.** {' '.join((cls.__doc__ or '').split())}\n" in PAGE
