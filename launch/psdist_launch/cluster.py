@@ -55,6 +55,10 @@ class Cluster:
         ):
             if not 1 <= count <= 65535:
                 raise ConfigError(f"{option} {count}: the number of {what} is 1 or more")
+        if self.host in ("0.0.0.0", "::", "*", ""):
+            raise ConfigError(
+                f"--host {self.host or repr('')}: wanted an address of this machine, by which members reach each other"
+            )
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.job):
             raise ConfigError(f"--job {self.job!r}: wanted up to 64 letters, digits, '.', '_' or '-'")
         if not 0 < self.port < 65536:

@@ -349,7 +349,10 @@ class _Signals:
         self._read.setblocking(False)
         self._write.setblocking(False)
         self._old_fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, _note) for number in (*_FORWARDED, signal.SIGCHLD)}
+        caught = [*_FORWARDED, signal.SIGCHLD]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup: the job outlives the terminal
+            caught.remove(signal.SIGHUP)
+        self._old = {number: signal.signal(number, _note) for number in caught}
 
     def fileno(self) -> int:
         return self._read.fileno()

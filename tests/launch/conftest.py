@@ -164,9 +164,10 @@ def standin() -> Iterator[Callable[..., Launch]]:
         grace: float = 0.5,
         kill: float = 0.5,
         env: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> Launch:
         plan = json.dumps((service, workers, servers, grace, kill, *command))
-        launches.append(Launch([sys.executable, "-c", _RUN_STANDIN, plan], env or {}))
+        launches.append(Launch([*prefix, sys.executable, "-c", _RUN_STANDIN, plan], env or {}))
         return launches[-1]
 
     yield start

@@ -61,6 +61,10 @@ def test_the_job_s_variables_go_before_the_user_s():
     [
         ({"num_workers": 0}, "-n 0: the number of workers is 1 or more"),
         ({"num_servers": -1}, "-s -1: the number of servers is 1 or more"),
+        (
+            {"host": "0.0.0.0"},
+            "--host 0.0.0.0: wanted an address of this machine, by which members reach each other",
+        ),
         ({"port": 70000}, "--port 70000: a port is a number from 1 to 65535"),
         ({"job": "../x"}, "--job '../x': wanted up to 64 letters, digits, '.', '_' or '-'"),
     ],

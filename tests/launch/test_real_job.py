@@ -3,11 +3,13 @@
 import os
 import re
 import signal
+import socket
 import stat
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 TRAIN = ("python", str(Path(__file__).with_name("train.py")))
@@ -26,6 +28,15 @@ def role_pid(job, role):
         if f"DMLC_ROLE={role}".encode() in variables and b"psdist_server" in command:
             return pid
     raise AssertionError(f"no {role} among {job.processes()}")
+
+
+def own_address():
+    """An address of this machine that is not loopback."""
+    for addresses in psutil.net_if_addrs().values():
+        for one in addresses:
+            if one.family == socket.AF_INET and not one.address.startswith("127."):
+                return one.address
+    pytest.skip("this machine has loopback addresses only")
 
 
 def test_a_job_runs_and_everything_ends_with_0(launch):
@@ -118,7 +129,7 @@ def test_an_address_that_others_can_reach_gets_keys_that_only_the_job_reads(laun
     own = {"XDG_RUNTIME_DIR": str(tmp_path)}
     train = "import psdist as mx; kv = mx.kv.create('dist_sync'); print('joined', flush=True); kv.barrier()"
     job = launch(
-        *("run", "-n", "1", "-s", "1", "--host", "0.0.0.0", "--"),
+        *("run", "-n", "1", "-s", "1", "--host", own_address(), "--"),
         *(sys.executable, "-c", f"{script}; {train}; import time; time.sleep(100)"),
         env=own,
     )

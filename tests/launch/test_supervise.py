@@ -75,6 +75,16 @@ def test_a_signal_to_the_launcher_reaches_the_workers_and_ends_everything(standi
     assert job.last_line.startswith(f"psdist run: stopped by {number.name} at ")
 
 
+def test_under_nohup_a_hangup_ends_nothing(standin):
+    patient = "trap 'exit 0' TERM; echo pid $$; while :; do sleep 0.1; done"
+    job = standin("sh", "-c", patient, prefix=("nohup",))
+    pids = [job.pid_of("worker 0"), job.pid_of("worker 1")]
+    job.popen.send_signal(signal.SIGHUP)
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    assert job.finish() == 0
+
+
 def test_workers_that_ignore_every_signal_are_killed(standin):
     job = standin(*STUBBORN, service=STUBBORN)
     for member in ("scheduler", "server 0", "worker 0", "worker 1"):
