@@ -89,7 +89,10 @@ def compile_symbol(
         if n.op is not None:
             outs = tuple(add(n, i) for i in range(n.num_outputs))
             ins = tuple(slot[id(s), i] for s, i in n.inputs)
-            steps.append(Step(n, n.op, n.params, ins, outs, n.num_visible))
+            params = n.params
+            if not ins and 0 in (params.get("shape") or ()):  # zeros for a batch whose size the graph settles
+                params = {**params, "shape": found[id(n)][0]}
+            steps.append(Step(n, n.op, params, ins, outs, n.num_visible))
             names.update(zip(outs, n.output_names, strict=False))
     program = Program(
         args, auxs, steps, slot_shapes, slot_dtypes, [slot[id(n), i] for n, i in symbol._heads], names
