@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray as Array
 
+from . import rnn_weights
 from .errors import ConfigError, ShapeError
-from .ndarray import NDArray, load
+from .ndarray import NDArray, load, zeros
 from .random import generator
 from .registry import Registry
 
 __all__ = [
     "Bilinear",
     "Constant",
+    "FusedRNN",
     "InitDesc",
     "Initializer",
     "LSTMBias",
@@ -378,6 +380,46 @@ class LSTMBias(Initializer):
         bias = np.zeros(arr.shape, np.float32)
         bias[quarter : 2 * quarter] = self.forget_bias
         arr[:] = bias
+
+
+@register
+class FusedRNN(Initializer):
+    """For the RNN operator's one array: `init` (None: the network's own initializer) for each gate's part by
+    name, and `forget_bias` for an LSTM's forget gates."""
+
+    def __init__(
+        self,
+        init: Initializer | str | None,
+        num_hidden: int,
+        num_layers: int,
+        mode: str,
+        bidirectional: bool = False,
+        forget_bias: float = 1.0,
+    ) -> None:
+        made = create(init) if isinstance(init, str) else init
+        super().__init__(
+            init=None if made is None else made.dumps(),
+            num_hidden=num_hidden,
+            num_layers=num_layers,
+            mode=mode,
+            bidirectional=bidirectional,
+            forget_bias=forget_bias,
+        )
+        self._init = made
+        self._net = (num_hidden, num_layers, mode, bidirectional)
+        self._forget_bias = forget_bias if mode == "lstm" else None
+
+    def _init_weight(self, name: str, arr: NDArray) -> None:
+        init = self._init or (name.global_init if isinstance(name, InitDesc) else None)
+        if init is None:
+            raise ConfigError(f"FusedRNN: no initializer for the parts of {str(name)!r}; give init")
+        for part in rnn_weights.parts(rnn_weights.num_inputs(arr.size, *self._net), *self._net):
+            value = zeros(part.shape, dtype=arr.dtype)
+            if self._forget_bias is not None and part.name.endswith("_f_bias"):
+                value[:] = self._forget_bias
+            else:
+                init(InitDesc(part.name, global_init=init), value)
+            arr[part.start : part.stop] = value.reshape((-1,))
 
 
 def _uniform(scale: float, shape: tuple[int, ...]) -> Array[Any]:

@@ -1,0 +1,30 @@
+"""Recurrent networks as symbols: cells, their unrolling, sentences in buckets, checkpoints."""
+
+from .base import BaseRNNCell, RNNParams
+from .cells import GRUCell, LSTMCell, RNNCell
+from .checkpoint import do_rnn_checkpoint, load_rnn_checkpoint, rnn_unroll, save_rnn_checkpoint
+from .compound import BidirectionalCell, SequentialRNNCell
+from .fused import FusedRNNCell
+from .modifiers import DropoutCell, ModifierCell, ResidualCell, ZoneoutCell
+from .sentences import BucketSentenceIter, encode_sentences
+
+__all__ = [
+    "BaseRNNCell",
+    "BidirectionalCell",
+    "BucketSentenceIter",
+    "DropoutCell",
+    "FusedRNNCell",
+    "GRUCell",
+    "LSTMCell",
+    "ModifierCell",
+    "RNNCell",
+    "RNNParams",
+    "ResidualCell",
+    "SequentialRNNCell",
+    "ZoneoutCell",
+    "do_rnn_checkpoint",
+    "encode_sentences",
+    "load_rnn_checkpoint",
+    "rnn_unroll",
+    "save_rnn_checkpoint",
+]
