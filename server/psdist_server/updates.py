@@ -1,0 +1,166 @@
+"""What a round's sum does to a value: the optimizer on the server, its rates, and its states.
+
+Without an optimizer the sum becomes the value. With one, the sum is a gradient; the rule came as a name and
+numbers and is looked up in psdist.optimizer's table. A rate holds from a round on, not from a moment on: a
+worker may be rounds ahead of another, and every run must use the same rate for the same round.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from psdist.errors import ConfigError
+from psdist.wire.messages import ErrorCode, GetState, SetHyper, SetOptimizer, SetState, States, Tensor
+
+from .rounds import Key, Slice
+
+if TYPE_CHECKING:
+    from psdist.optimizer import Rule
+
+__all__ = ["Refused", "Updates"]
+
+_MAX_HYPERS: Final = 1024  # learning rates ahead of the slowest key
+
+
+class Refused(Exception):
+    """The request is understood and refused."""
+
+    def __init__(self, code: ErrorCode, text: str) -> None:
+        super().__init__(text)
+        self.code: ErrorCode = code
+        self.text = text
+
+
+class Updates:
+    """The optimizer of all keys of a server."""
+
+    def __init__(self) -> None:
+        self.rule: Rule | None = None
+        self.nbytes = 0  # of the states
+        self._hypers: list[tuple[int, float, float]] = []  # (from round, lr, wd), ascending
+        self._lr_mult: dict[str, float] = {}
+        self._wd_mult: dict[str, float] = {}
+
+    def fit(self, key: Key) -> None:
+        """Give a key its multipliers."""
+        key.lr_mult = self._lr_mult.get(key.name, 1.0)
+        key.wd_mult = self._wd_mult.get(key.name, 1.0)
+
+    def apply(self, piece: Slice, grad: Tensor, clock: int) -> None:
+        """Apply the sum, or the one gradient, of round `clock` to the slice's value."""
+        rule = self.rule
+        if rule is None:
+            piece.replace(grad)
+            return
+        value = piece.writable()
+        if piece.state is None:
+            piece.state = rule.create_state(value)
+            self.nbytes += _nbytes(piece.state)
+        piece.num_updates += 1
+        i = bisect_right(self._hypers, clock, key=_from_round) - 1
+        _, lr, wd = self._hypers[max(i, 0)]
+        key = piece.key
+        rule.update(value, grad, piece.state, lr=lr * key.lr_mult, wd=wd * key.wd_mult, t=piece.num_updates)
+
+    def set_optimizer(self, message: SetOptimizer, keys: Iterable[Key]) -> None:
+        from psdist.optimizer import from_wire  # only now: with it comes much that a server can do without
+
+        try:
+            rule = from_wire(message.name, message.numbers)
+        except ConfigError as e:
+            raise Refused("bad-value", str(e)) from None
+        _check_rate(message.lr, message.wd)
+        if not rule.elementwise:
+            raise Refused(
+                "unsupported",
+                f"{message.name} needs whole arrays, and servers hold slices of them; "
+                "use it with update_on_kvstore=False",
+            )
+        _try_out(rule, message)
+        is_another = rule != self.rule
+        self.rule = rule
+        self._hypers = [(0, message.lr, message.wd)]
+        self._lr_mult, self._wd_mult = message.lr_mult, message.wd_mult
+        for key in keys:
+            self.fit(key)
+            if is_another:
+                for piece in key.slices.values():
+                    piece.state, piece.num_updates = None, 0
+        if is_another:
+            self.nbytes = 0
+
+    def set_hyper(self, message: SetHyper, pieces: Collection[Slice]) -> None:
+        if self.rule is None:
+            raise Refused("bad-value", "a learning rate without an optimizer; call set_optimizer first")
+        _check_rate(message.lr, message.wd)
+        new = (message.from_round, message.lr, message.wd)
+        i = bisect_right(self._hypers, message.from_round, key=_from_round)
+        if i and self._hypers[i - 1][0] == message.from_round:
+            self._hypers[i - 1] = new
+        else:
+            self._hypers.insert(i, new)
+        if len(self._hypers) > _MAX_HYPERS:
+            # what no round to come can use; with a key that is never pushed, the oldest
+            slowest = min((piece.clock for piece in pieces), default=0)
+            first = bisect_right(self._hypers, slowest, key=_from_round) - 1
+            self._hypers = self._hypers[max(first, len(self._hypers) - _MAX_HYPERS) :]
+
+    def get_state(self, message: GetState, pieces: Sequence[Slice]) -> States:
+        self._rule_or_refuse()
+        states = [piece.state or () for piece in pieces]
+        values = [array.copy() for state in states for array in state]  # states are updated in place
+        counts = [len(state) for state in states]
+        return States(message.seq, [piece.num_updates for piece in pieces], counts, values)
+
+    def set_state(self, message: SetState, pieces: Sequence[Slice]) -> None:
+        rule = self._rule_or_refuse()
+        num = len(pieces)
+        if len(message.num_updates) != num or sum(message.counts) != len(message.values):
+            raise Refused("bad-value", f"SetState of {num} slices has columns of other lengths")
+        arrays = iter(message.values)
+        states: list[tuple[Tensor, ...] | None] = []
+        for piece, count in zip(pieces, message.counts, strict=True):
+            state = tuple(np.array(next(arrays)) for _ in range(count))
+            wanted = rule.create_state(piece.value)
+            if count and [(a.size, a.dtype) for a in state] != [(a.size, a.dtype) for a in wanted]:
+                raise Refused("bad-value", f"{piece.key.label}: this state is not one of {rule.name}'s")
+            states.append(state if count or not wanted else None)
+        for piece, new, num_updates in zip(pieces, states, message.num_updates, strict=True):
+            self.nbytes += _nbytes(new) - _nbytes(piece.state)
+            piece.state, piece.num_updates = new, num_updates
+
+    def _rule_or_refuse(self) -> Rule:
+        if self.rule is None:
+            raise Refused("bad-value", "no optimizer is set, so there is no state; call set_optimizer first")
+        return self.rule
+
+
+def _nbytes(state: tuple[Tensor, ...] | None) -> int:
+    return sum(array.nbytes for array in state or ())
+
+
+def _from_round(hyper: tuple[int, float, float]) -> int:
+    return hyper[0]
+
+
+def _check_rate(lr: float, wd: float) -> None:
+    if not (math.isfinite(lr) and math.isfinite(wd)):
+        raise Refused("bad-value", f"lr {lr}, wd {wd}; wanted finite numbers")
+
+
+def _try_out(rule: Rule, message: SetOptimizer) -> None:
+    """Run the rule on nothing that matters: numbers that break it must not break a server later."""
+    value = np.ones(1, np.float32)
+    try:
+        with np.errstate(all="ignore"):
+            state = rule.create_state(value)
+            for t in (1, 2, 3):
+                rule.update(value, value.copy(), state, lr=message.lr, wd=message.wd, t=t)
+    except Exception as e:
+        text = f"optimizer {message.name!r} does not work with these numbers: {e!r}"
+        raise Refused("bad-value", text) from e
