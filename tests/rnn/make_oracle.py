@@ -38,7 +38,7 @@ def runs():
     answers = {}
     for cell in nets.RUN:
         symbol = nets.unroll(mx, cell, "one")
-        exe = symbol.simple_bind(mx.cpu(), **nets.input_shapes("one"))
+        exe = symbol.simple_bind(mx.cpu(), **nets.input_shapes(cell, "one"))
         for k, array in enumerate(exe.arg_arrays):
             array[:] = np.sin(np.arange(array.size) + k).reshape(array.shape) * 0.5
         outputs = exe.forward(is_train=False)

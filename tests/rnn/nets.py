@@ -32,6 +32,9 @@ CELLS = {
     "fused": lambda mx: _fused(mx, **_BOTH, get_next_state=True),
     "fused gru": lambda mx: _fused(mx, mode="gru"),
     "unfused": lambda mx: _fused(mx, **_BOTH, dropout=0.3).unfuse(),
+    "pictures rnn": lambda mx: mx.rnn.ConvRNNCell((1, 3, 6, 5), 4, activation="tanh", h2h_dilate=(2, 1)),
+    "pictures lstm": lambda mx: mx.rnn.ConvLSTMCell((1, 3, 6, 5), 4, i2h_stride=(2, 1)),
+    "pictures gru": lambda mx: mx.rnn.ConvGRUCell((1, 3, 6, 5), 4, h2h_kernel=(5, 3)),
     "unfused relu": lambda mx: _fused(mx, mode="rnn_relu", num_layers=2).unfuse(),
 }
 WAYS = {  # how it is unrolled: layout, one symbol or a list in, merge_outputs
@@ -39,7 +42,20 @@ WAYS = {  # how it is unrolled: layout, one symbol or a list in, merge_outputs
     "one": ("NTC", True, True),
     "steps first": ("TNC", True, False),
 }
-RUN = ["rnn", "lstm", "gru", "residual", "stack", "two ways", "fused", "fused gru", "unfused", "unfused relu"]
+PICTURES = ["pictures rnn", "pictures lstm", "pictures gru"]
+RUN = [
+    *PICTURES,
+    "rnn",
+    "lstm",
+    "gru",
+    "residual",
+    "stack",
+    "two ways",
+    "fused",
+    "fused gru",
+    "unfused",
+    "unfused relu",
+]
 
 
 def flat(states):
@@ -58,8 +74,10 @@ def unroll(mx, cell, way):
     return mx.sym.Group(outputs + flat(states))
 
 
-def input_shapes(way):
+def input_shapes(cell, way):
     layout, is_one, _ = WAYS[way]
+    if cell in PICTURES:
+        return {"data": (2, LENGTH, 3, 6, 5)}
     if not is_one:
         return {f"t{i}_data": (2, 5) for i in range(LENGTH)}
     return {"data": (2, LENGTH, 5) if layout == "NTC" else (LENGTH, 2, 5)}

@@ -31,7 +31,7 @@ def test_a_cell_makes_mxnets_graph(cell, way):
 
 @pytest.mark.parametrize("cell", nets.RUN)
 def test_a_cell_computes_mxnets_numbers(cell):
-    exe = nets.unroll(mx, cell, "one").simple_bind(mx.cpu(), **nets.input_shapes("one"))
+    exe = nets.unroll(mx, cell, "one").simple_bind(mx.cpu(), **nets.input_shapes(cell, "one"))
     for k, array in enumerate(exe.arg_arrays):
         array[:] = np.sin(np.arange(array.size) + k).reshape(array.shape) * 0.5
     for k, out in enumerate(exe.forward(is_train=False)):
