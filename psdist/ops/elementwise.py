@@ -40,6 +40,14 @@ def _modulo(a: Any, b: Any, out: Array | None = None) -> Any:
     return y
 
 
+def _hypot(a: Any, b: Any, out: Array | None = None) -> Any:
+    dtype = (a if isinstance(a, np.ndarray) else b).dtype
+    if dtype.kind == "f":
+        return np.hypot(a, b, out=out)
+    y = np.hypot(a, b).astype(dtype)
+    return y if out is None else np.positive(y, out=out)
+
+
 def _power_gradient(g: Any, y: Any, a: Any, b: Any) -> Any:
     return g * b * np.power(a, b - 1), g * y * np.log(a)
 
@@ -73,7 +81,7 @@ _ROWS = [
          ("_maximum",), ("_Maximum",)),
     _Row("minimum", np.minimum, "the smaller of a and b", lambda g, _y, a, b: (g * (a <= b), g * (a > b)),
          ("_minimum",), ("_Minimum",)),
-    _Row("hypot", np.hypot, "the length of the vector (a, b)", lambda g, y, a, b: (g * a / y, g * b / y),
+    _Row("hypot", _hypot, "the length of the vector (a, b)", lambda g, y, a, b: (g * a / y, g * b / y),
          ("_hypot",), ("_Hypot",)),
     _Row("equal", np.equal, "1 where a = b, else 0", None, ("_equal",), ("_Equal",)),
     _Row("not_equal", np.not_equal, "1 where a ≠ b, else 0", None, ("_not_equal",), ("_Not_Equal",)),

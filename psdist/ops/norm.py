@@ -111,6 +111,7 @@ def BatchNorm_v1(data: Array, gamma: Array, beta: Array, moving_mean: Array, mov
 def _batch_norm_gradient(*arrays: Array, eps: float, fix_gamma: bool, use_global_stats: bool, is_train: bool,
                          needs: tuple[bool, ...], axis: int = 1, **_: Any) -> Any:  # fmt: skip
     mean, var, data, gamma = arrays[-7:-3]
+    scale: Any = 1 if fix_gamma else gamma
     g = _by_channel(_in_float32(arrays[0]), axis)
     x = _by_channel(_in_float32(data), axis)
     inv = 1 / np.sqrt(var + eps)
@@ -119,13 +120,13 @@ def _batch_norm_gradient(*arrays: Array, eps: float, fix_gamma: bool, use_global
     g_gamma = _channel_dot(g, centred)
     g_gamma *= inv
     if use_global_stats or not is_train:
-        g_x = np.multiply(g, (gamma * inv)[:, None], out=centred)
+        g_x = np.multiply(g, (scale * inv)[:, None], out=centred)
     else:
         share = x.shape[1] / x.size
         centred *= (g_gamma * inv * share)[:, None]
         g_x = np.subtract(g, centred, out=centred)
         g_x -= (g_beta * share)[:, None]
-        g_x *= (gamma * inv)[:, None]
+        g_x *= (scale * inv)[:, None]
     g_x = g_x.reshape(data.shape).astype(data.dtype, copy=False)
     return g_x, np.zeros_like(gamma) if fix_gamma else g_gamma, g_beta, None, None
 

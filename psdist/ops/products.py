@@ -132,7 +132,7 @@ def _khatri_rao_shape(ins: list[Shape | None], params: Params, outs: list[Shape 
 
 
 @op(shape=_khatri_rao_shape)
-def khatri_rao(*arg: Array) -> Any:
+def khatri_rao(*arg: Array, num_args: int = 0) -> Any:
     """Kronecker's product of matrices, column by column: (n, k), (m, k), … give (n·m·…, k)."""
     y = arg[0]
     for x in arg[1:]:
@@ -141,7 +141,7 @@ def khatri_rao(*arg: Array) -> Any:
 
 
 @khatri_rao.gradient
-def _(g: Array, _y: Array, /, *arg: Array) -> Any:
+def _(g: Array, _y: Array, /, *arg: Array, num_args: int) -> Any:
     k = arg[0].shape[1]
     g = g.reshape(*(len(x) for x in arg), k)
     grads = []

@@ -229,7 +229,7 @@ class Op:
             extra["is_train"] = is_train
         grads = self.gradient_kernel(*heads, *outputs, *inputs, **params, **extra)
         grads = list(grads) if isinstance(grads, tuple | list) else [grads]
-        grads += [None] * (len(inputs) - len(grads))
+        grads = grads[: len(inputs)] + [None] * (len(inputs) - len(grads))
         if self.signature is not None and self.signature.broadcasts:
             for i, (grad, x) in enumerate(zip(grads, inputs, strict=True)):
                 if grad is not None and x is not None and grad.shape != x.shape:

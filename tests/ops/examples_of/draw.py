@@ -8,18 +8,31 @@ class Draw:
 
     def __init__(self, shape, low=-2.0, high=2.0, kind="real", dtype=None, smooth=True):
         self.shape, self.low, self.high, self.kind, self.dtype = tuple(shape), low, high, kind, dtype
-        self.smooth = smooth and kind in ("real", "distinct", "spd", "lower")   # a numeric gradient makes sense
+        self.smooth = smooth and kind in (
+            "real",
+            "distinct",
+            "spd",
+            "lower",
+        )  # a numeric gradient makes sense
 
     def __call__(self, rng, dtype):
         dtype = self.dtype or dtype
         shape = self.shape
         if self.kind == "real":
             x = rng.uniform(self.low, self.high, shape)
-        elif self.kind == "distinct":   # any two at least 1/16 apart: no ties, no kinks within a difference step
+        elif (
+            self.kind == "distinct"
+        ):  # any two at least 1/16 apart: no ties, no kinks within a difference step
             n = int(np.prod(shape, dtype=int))
             x = (rng.permutation(n).reshape(shape) - n // 2 + 0.37) / 16
         elif self.kind == "int":
             x = rng.integers(int(self.low), int(self.high), shape)
+        elif self.kind == "range":  # 0, 1, 2, …: no index twice
+            x = np.arange(np.prod(shape)).reshape(shape)
+        elif self.kind == "roi":  # image, then two corners in order
+            corner = rng.integers(0, 4, (shape[0], 2))
+            size = rng.integers(0, 4, (shape[0], 2))
+            x = np.concatenate([rng.integers(0, 2, (shape[0], 1)), corner, corner + size], axis=1)
         elif self.kind == "probability":
             x = rng.uniform(0.1, 1, shape)
             x = x / x.sum(axis=-1, keepdims=True)
@@ -61,8 +74,8 @@ class Example:
         self.inputs = [real(*i) if isinstance(i, tuple) else i for i in inputs]
         self.params, self.grad = params, grad
         self.dtypes = dtypes or ("float32", "float64")
-        self.same = same           # the oracle gives the same numbers (a random draw does not)
-        self.backward = backward   # and has a gradient to compare
+        self.same = same  # the oracle gives the same numbers (a random draw does not)
+        self.backward = backward  # and has a gradient to compare
 
     def draw(self, seed, dtype):
         rng = np.random.default_rng(seed)
