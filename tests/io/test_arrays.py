@@ -1,0 +1,65 @@
+"""NDArrayIter: MXNet's batches in every case of oracle.json, and what it is given and refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import psdist as mx
+from psdist.errors import ConfigError, ShapeError
+
+CASES = json.loads(Path(__file__).parents[1].joinpath("oracle.json").read_text())["iterators"]
+DATA, LABEL = np.arange(20).reshape(10, 2), np.arange(10)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[str(c["options"]) for c in CASES])
+def test_an_iterator_gives_the_batches_that_mxnet_gives(case):
+    np.random.seed(3)
+    iterator = mx.io.NDArrayIter(DATA, LABEL, **case["options"])
+    for wanted in case["epochs"]:
+        iterator.reset()
+        batches = list(iterator)
+        assert [[b.label[0].asnumpy().tolist(), b.pad] for b in batches] == wanted
+        for batch in batches:  # rows stay with their labels
+            np.testing.assert_array_equal(batch.data[0].asnumpy()[:, 0], 2 * batch.label[0].asnumpy())
+
+
+def test_names_and_shapes_are_told_before_the_first_batch():
+    iterator = mx.io.NDArrayIter({"b": DATA, "a": DATA}, {"l": LABEL}, batch_size=4)
+    assert [(d.name, d.shape) for d in iterator.provide_data] == [("a", (4, 2)), ("b", (4, 2))]
+    assert iterator.provide_label == [("l", (4,))]
+    assert [d.name for d in mx.io.NDArrayIter([DATA, DATA]).provide_data] == ["_0_data", "_1_data"]
+    assert mx.io.NDArrayIter(DATA).provide_label == []
+    assert iterator.provide_data[0].dtype is np.float32
+    assert mx.io.DataDesc.get_batch_axis("TNC") == 1
+
+
+def test_a_batch_may_be_changed_without_changing_the_data():
+    iterator = mx.io.NDArrayIter(DATA, LABEL, batch_size=5)
+    next(iterator).data[0][:] = -1
+    iterator.reset()
+    assert next(iterator).data[0].asnumpy()[0].tolist() == [0, 1]
+
+
+def test_a_batch_larger_than_the_data_wraps_around():
+    iterator = mx.io.NDArrayIter(DATA[:3], LABEL[:3], batch_size=8)
+    batch = next(iterator)
+    assert batch.label[0].asnumpy().tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert batch.pad == 5
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: mx.io.NDArrayIter(DATA, LABEL[:4]), ShapeError, "softmax_label has 4 rows, data has 10"),
+        (lambda: mx.io.NDArrayIter(DATA, last_batch_handle="drop"), ConfigError, "'roll_over'"),
+        (lambda: mx.io.NDArrayIter("digits"), TypeError, "data is str; wanted an NDArray"),
+        (lambda: mx.io.NDArrayIter([]), ConfigError, "no data given"),
+        (lambda: mx.io.DataBatch(mx.nd.ones(3)), ConfigError, "data is NDArray; wanted a list"),
+    ],
+)
+def test_what_cannot_be_iterated_is_refused(make, error, words):
+    with pytest.raises(error) as caught:
+        make()
+    assert words in str(caught.value)
