@@ -1,0 +1,146 @@
+"""The optimizers that scripts hold: rates and multipliers by name, counts, states saved and loaded."""
+
+import numpy as np
+import pytest
+
+import psdist as mx
+from psdist.errors import ConfigError, ProtocolError
+
+NAMES = {0: "fc_weight", 1: "fc_bias", 2: "bn_gamma", 3: "bn_beta"}
+
+
+def stepped(optimizer, steps=1, dtype="float32"):
+    """The weight and the updater after updates with a gradient of ones."""
+    updater = mx.optimizer.get_updater(optimizer)
+    weight = mx.nd.array([1, 2, 3], dtype=dtype)
+    for _ in range(steps):
+        updater(0, mx.nd.ones(3, dtype=dtype), weight)
+    return weight, updater
+
+
+def test_weight_decay_is_for_weights_and_gammas_unless_told_otherwise():
+    optimizer = mx.optimizer.SGD(param_idx2name=NAMES, wd=0.1)
+    assert [optimizer._get_wd(i) for i in range(4)] == [0.1, 0.0, 0.1, 0.0]
+    optimizer.set_wd_mult({"fc_bias": 2.0, 0: 0.5})
+    assert [optimizer._get_wd(i) for i in range(4)] == pytest.approx([0.05, 0.2, 0.1, 0.0])
+    assert optimizer._get_wd("fc_bias") == 0.2  # a store's key may be the name itself
+
+
+def test_a_variable_s_multipliers_are_its_parameter_s():
+    weight = mx.sym.Variable("fc_weight", lr_mult=3.0, wd_mult=0.5)
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), weight=weight, num_hidden=3, name="fc")
+    optimizer = mx.optimizer.create("sgd", sym=net, param_idx2name=NAMES, learning_rate=1.0, wd=1.0)
+    assert optimizer._get_lr(0) == 3.0
+    assert optimizer._get_wd(0) == 0.5
+    optimizer.set_lr_mult({"fc_weight": 2.0})
+    assert optimizer._get_lr(0) == 2.0
+
+
+def test_numbers_may_be_changed_between_updates():
+    optimizer = mx.optimizer.SGD(learning_rate=1.0)
+    weight, updater = stepped(optimizer)
+    assert weight.asnumpy().tolist() == [0, 1, 2]
+    optimizer.rescale_grad = 0.5
+    updater(0, mx.nd.ones(3), weight)
+    assert weight.asnumpy().tolist() == [-0.5, 0.5, 1.5]
+    optimizer.set_learning_rate(0.1)
+    assert optimizer.learning_rate == 0.1
+
+
+def test_a_half_precision_weight_has_a_full_copy_that_takes_the_updates():
+    optimizer = mx.optimizer.SGD(learning_rate=1e-4, momentum=0.9, multi_precision=True)
+    weight, updater = stepped(optimizer, steps=8, dtype="float16")
+    exact, _ = stepped(mx.optimizer.SGD(learning_rate=1e-4, momentum=0.9), steps=8)
+    assert weight.dtype == np.float16
+    np.testing.assert_array_equal(weight.asnumpy(), exact.asnumpy().astype(np.float16))
+    np.testing.assert_allclose(updater.states[0][0].asnumpy(), exact.asnumpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted({*mx.optimizer.Optimizer.opt_registry} - {"sgld"}))
+def test_training_goes_on_from_saved_states_as_if_it_had_not_stopped(name):
+    through, _ = stepped(mx.optimizer.create(name, learning_rate=0.1), steps=5)
+    weight, updater = stepped(mx.optimizer.create(name, learning_rate=0.1), steps=3)
+    saved = updater.get_states(dump_optimizer=True)
+    resumed = mx.optimizer.get_updater(mx.optimizer.create(name))
+    resumed.set_states(saved)
+    assert resumed.optimizer.num_update == 3
+    for _ in range(2):
+        resumed(0, mx.nd.ones(3), weight)
+    np.testing.assert_array_equal(weight.asnumpy(), through.asnumpy())
+
+
+def test_saved_states_bring_back_the_optimizer_and_its_schedule():
+    schedule = mx.lr_scheduler.FactorScheduler(step=2, factor=0.5)
+    optimizer = mx.optimizer.Adam(learning_rate=1.0, beta1=0.5, lr_scheduler=schedule)
+    _, updater = stepped(optimizer, steps=5)
+    other = mx.optimizer.get_updater(mx.optimizer.SGD(lr_scheduler=mx.lr_scheduler.FactorScheduler(step=9)))
+    other.set_states(updater.get_states(dump_optimizer=True))
+    assert type(other.optimizer) is mx.optimizer.Adam
+    assert other.optimizer.beta1 == 0.5
+    assert other.optimizer.lr_scheduler.step == 2
+    assert other.optimizer.learning_rate == optimizer.learning_rate == 0.25
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (b"\x80\x04K\x01.", ConfigError, "a pickle"),
+        (b"", ProtocolError, "not psdist-optimizer-states-1"),
+        (b"\xc1garbage", ProtocolError, "not psdist-optimizer-states-1"),
+        (b"\x81\xa6format\xa5other", ProtocolError, "not psdist-optimizer-states-1"),
+    ],
+)
+def test_bytes_that_are_no_states_are_refused(data, error, words):
+    updater = mx.optimizer.get_updater(mx.optimizer.SGD())
+    with pytest.raises(error) as caught:
+        updater.set_states(data)
+    assert words in str(caught.value)
+
+
+def test_damaged_states_change_nothing():
+    _, updater = stepped(mx.optimizer.SGD(momentum=0.9))
+    saved = updater.get_states()
+    before = updater.states[0].asnumpy()
+    for cut in range(0, len(saved), 7):
+        with pytest.raises(ProtocolError):
+            updater.set_states(saved[:cut])
+    np.testing.assert_array_equal(updater.states[0].asnumpy(), before)
+
+
+def test_an_optimizer_of_ones_own_runs_here_and_is_not_sent():
+    @mx.optimizer.register
+    class HalfStep(mx.optimizer.Optimizer):
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+            weight -= 0.5 * grad
+
+    optimizer = mx.optimizer.create("halfstep")
+    assert stepped(optimizer)[0].asnumpy().tolist() == [0.5, 1.5, 2.5]
+    with pytest.raises(ConfigError, match="HalfStep is code of your own, which a server does not execute"):
+        optimizer.to_wire()
+
+    class Louder(mx.optimizer.SGD):
+        def update(self, index, weight, grad, state):
+            super().update(index, weight, 2 * grad, state)
+
+    with pytest.raises(ConfigError, match="update_on_kvstore=False"):
+        Louder().to_wire()
+
+
+def test_a_wrong_name_is_answered_with_the_right_one():
+    with pytest.raises(ConfigError, match="did you mean 'rmsprop'"):
+        mx.optimizer.create("rmspop")
+    with pytest.raises(TypeError, match="Adam has no argument beta; it takes beta1, beta2"):
+        mx.optimizer.Adam(beta=0.9)
+    with pytest.raises(ConfigError, match="wanted a dict"):
+        mx.optimizer.SGD(param_idx2name=["fc_weight"])
+
+
+def test_registering_a_second_class_of_one_name_warns():
+    class Twice(mx.optimizer.Optimizer):
+        pass
+
+    other = type("Twice", (mx.optimizer.Optimizer,), {})
+    mx.optimizer.register(Twice)
+    with pytest.warns(UserWarning, match="optimizer 'twice' was"):
+        mx.optimizer.register(other)
