@@ -150,6 +150,13 @@ class Settings:
         _slice,
     )
 
+    recompute: bool = _setting(
+        "MXNET_BACKWARD_DO_MIRROR",
+        False,
+        "1 computes elementwise results again on the way back instead of keeping them: less memory, more time",
+        _flag,
+    )
+
     def __post_init__(self) -> None:
         if self.dead_after_s < 2 * self.heartbeat_s:
             raise ConfigError(

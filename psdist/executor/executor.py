@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..context import Context
-from ..errors import GraphError, PSError, ShapeError
+from ..errors import GraphError, ShapeError
 from ..ndarray.array import NDArray
 from ..ops.signature import Shape
 from ..random import generator
+from ..settings import Settings
 from ..symbol.symbol import Symbol, check_known
-from .program import compile_symbol
+from .plan import Options, Plan, compile_plan
+from .program import Step, compile_symbol
+from .walker import Walker
 
 __all__ = ["Executor", "misspelling", "simple_bind"]
 
@@ -48,6 +52,7 @@ class Executor:
         grad_req: Any = "write",
         aux_states: Any = None,
         group2ctx: Mapping[str, Context] | None = None,
+        options: Options | None = None,
     ) -> None:
         self._symbol = symbol
         self._ctx = ctx
@@ -63,6 +68,7 @@ class Executor:
             g if r != "null" else None for g, r in zip(grads, self._reqs, strict=True)
         ]
         named = dict(zip(self._arg_names + self._aux_names, self.arg_arrays + self.aux_arrays, strict=True))
+        self._options = Options(recompute=Settings.read().recompute) if options is None else options
         self._program = compile_symbol(
             symbol,
             {n: a.shape for n, a in named.items()},
@@ -77,29 +83,13 @@ class Executor:
         self._differentiable = {slot for step in self._program.steps if step.needs for slot in step.outs}
         self.on_gradient: Callable[[str, NDArray], None] | None = None
         self._monitor: tuple[Callable[[str, NDArray], None], bool] | None = None
-        self._trained = False  # the slots hold a training pass, so that backward can go on from it
-        self._slots = self._make_slots()
-        self.outputs: list[NDArray] = [NDArray(self._output(slot), ctx) for slot in self._program.heads]
-
-    def _make_slots(self) -> list[Array | None]:
-        """Arguments and states lie in the arrays that were bound; of the rest, what a kernel can write into
-        is made here.
-        """
+        self._state: Plan | Walker | None = (
+            None  # what a training pass ran on, so that backward can go on from it
+        )
+        self._plans: dict[bool, Plan] = {}  # by is_train, made when first needed
         p = self._program
-        slots: list[Array | None] = [a._data for a in self.arg_arrays + self.aux_arrays]
-        slots += [None] * (len(p.shapes) - len(slots))
-        for step in p.steps:
-            if "out" in step.op.asks and len(step.outs) == 1:
-                at = step.outs[0]
-                slots[at] = np.empty(p.shapes[at], p.dtypes[at])
-        return slots
-
-    def _output(self, slot: int) -> Array:
-        """The array of an output: where it is computed, or a place of its own to copy it to."""
-        found = self._slots[slot]
-        if found is None or slot < len(self.arg_arrays) + len(self.aux_arrays):
-            return np.empty(self._program.shapes[slot], self._program.dtypes[slot])
-        return found
+        self.outputs: list[NDArray] = [NDArray(np.empty(p.shapes[s], p.dtypes[s]), ctx) for s in p.heads]
+        self._heads: list[Array] = []  # the outputs' gradients
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -122,61 +112,78 @@ class Executor:
         target._data[...] = data
 
     def _run_forward(self, is_train: bool) -> None:
-        slots = self._slots
         rng = generator(self._ctx)
-        with np.errstate(all="ignore"):
-            for step in self._program.steps:
-                op, outs = step.op, step.outs
-                extra: dict[str, Any] = {}
-                if op.asks:
-                    if "out" in op.asks and len(outs) == 1:
-                        extra["out"] = slots[outs[0]]
-                    if "is_train" in op.asks:
-                        extra["is_train"] = is_train
-                    if "rng" in op.asks:
-                        extra["rng"] = rng
-                try:
-                    result = op.kernel(*[slots[i] for i in step.ins], **step.params, **extra)
-                except PSError:
-                    raise
-                except (ValueError, TypeError, IndexError, ArithmeticError) as e:
-                    raise ShapeError(f"node '{step.node.name}' ({op.name}): {e}") from e
-                if isinstance(result, tuple):
-                    for slot, y in zip(outs, result, strict=True):
-                        slots[slot] = y
-                else:
-                    slots[outs[0]] = result
-                if self._monitor is not None:
-                    self._report(step)
-        for out, slot in zip(self.outputs, self._program.heads, strict=True):
-            if out._data is not slots[slot]:
-                out._data[...] = slots[slot]
-        self._trained = is_train
+        if self._monitor is not None:
+            walker = Walker(self._program, [a._data for a in self.arg_arrays + self.aux_arrays])
+            walker.forward(is_train, rng, partial(self._report, walker))
+            for out, slot in zip(self.outputs, self._program.heads, strict=True):
+                out._data[...] = walker.slots[slot]
+            self._state = walker if is_train else None
+            return
+        plan = self._plans.get(is_train) or self._plan(is_train)
+        plan.run_forward(rng)
+        self._state = plan if is_train else None
 
-    def _report(self, step: Any) -> None:
+    def _plan(self, is_train: bool) -> Plan:
+        """The plan for training or for prediction, compiled and linked when it is first asked for."""
+        found = self._plans.get(is_train)
+        if found is None:
+            wants = is_train and any(r != "null" for r in self._reqs)
+            found = compile_plan(self._program, is_train, self._reqs, wants, self._options)
+            if not self._heads:
+                p = self._program
+                self._heads = [np.ones(p.shapes[s], p.dtypes[s]) for s in p.heads]
+            bound: dict[tuple[str, int], Array] = {}
+            for kind, arrays in (
+                ("arg", self.arg_arrays),
+                ("aux", self.aux_arrays),
+                ("grad", self.grad_arrays),
+                ("out", self.outputs),
+            ):
+                bound.update({(kind, i): a._data for i, a in enumerate(arrays) if a is not None})
+            bound.update({("head", k): g for k, g in enumerate(self._heads)})
+            found.link(bound)
+            self._plans[is_train] = found
+        return found
+
+    def _report(self, walker: Walker, step: Step) -> None:
         assert self._monitor is not None
         callback, monitor_all = self._monitor
         if monitor_all:
             for (source, i), slot in zip(step.node.inputs, step.ins, strict=True):
-                callback(
-                    source.output_names[i] if source.op is not None else source.name,
-                    NDArray(self._slots[slot], self._ctx),
-                )
+                name = source.output_names[i] if source.op is not None else source.name
+                callback(name, NDArray(walker.slots[slot], self._ctx))
         for slot in step.outs[: step.num_visible]:
-            callback(self._program.names[slot], NDArray(self._slots[slot], self._ctx))
+            callback(self._program.names[slot], NDArray(walker.slots[slot], self._ctx))
 
     def backward(self, out_grads: Any = None, is_train: bool = True, **misspelt: Any) -> None:
         """Compute the gradients from those of the outputs (one array or a list; losses need none).
 
         What it needs of the forward pass is computed first if no training pass went before.
         """
-        misspelling("backward", misspelt, ("out_grads", "is_train"))
-        grads = self._head_gradients(out_grads)
-        if not self._trained:
+        if misspelt:
+            misspelling("backward", misspelt, ("out_grads", "is_train"))
+        heads = self._head_gradients(out_grads)
+        state = self._state
+        if not is_train and not isinstance(
+            state, Walker
+        ):  # gradients as of prediction, on what training computed
+            state = Walker(self._program, [a._data for a in self.arg_arrays + self.aux_arrays])
+            state.forward(True, generator(self._ctx))
+        elif state is None:
             self._run_forward(True)
-        self._run_backward(grads, is_train)
+            state = self._state
+        if isinstance(state, Walker):
+            wanted = [i for i, r in enumerate(self._reqs) if r != "null"]
+            state.backward(heads, is_train, self._deliver, wanted)
+            return
+        assert state is not None
+        for k in state.heads:
+            self._heads[k][...] = heads[k]
+        state.run_backward(None if self.on_gradient is None else self._complete)
 
-    def _head_gradients(self, out_grads: Any) -> dict[int, Array]:
+    def _head_gradients(self, out_grads: Any) -> list[Array]:
+        """The gradient of each output: as given, or ones where it does not matter."""
         if out_grads is None:
             out_grads = []
         elif isinstance(out_grads, NDArray):
@@ -186,9 +193,10 @@ class Executor:
         heads = self._program.heads
         if out_grads and len(out_grads) != len(heads):
             raise GraphError(f"backward: {len(out_grads)} out_grads for {len(heads)} outputs")
-        grads: dict[int, Array] = {}
+        grads: list[Array] = []
         for k, slot in enumerate(heads):
             given = out_grads[k] if out_grads else None
+            shape = self._program.shapes[slot]
             if given is None:
                 node = self._symbol._heads[k][0]
                 if node.op is not None and not node.op.ignores_head and slot in self._differentiable:
@@ -196,52 +204,14 @@ class Executor:
                         f"backward: output '{self._symbol.list_outputs()[k]}' is not a loss, so its gradient is wanted in "
                         "out_grads; for its sum as the loss, give mx.nd.ones of its shape"
                     )
-                g = np.ones(self._program.shapes[slot], self._program.dtypes[slot])
+                grads.append(np.broadcast_to(np.ones((), self._program.dtypes[slot]), shape))
             elif not isinstance(given, NDArray):
                 raise TypeError(f"backward: out_grads[{k}] is a {type(given).__name__}; wanted an NDArray")
-            elif given.shape != self._program.shapes[slot]:
-                raise ShapeError(
-                    f"backward: out_grads[{k}] has shape {given.shape}, the output {self._program.shapes[slot]}"
-                )
+            elif given.shape != shape:
+                raise ShapeError(f"backward: out_grads[{k}] has shape {given.shape}, the output {shape}")
             else:
-                g = given._data
-            grads[slot] = grads[slot] + g if slot in grads else g
+                grads.append(given._data)
         return grads
-
-    def _run_backward(self, grads: dict[int, Array], is_train: bool) -> None:
-        p = self._program
-        with np.errstate(all="ignore"):
-            for k in reversed(range(len(p.steps))):
-                step = p.steps[k]
-                if step.needs:
-                    self._step_back(step, grads, is_train)
-                for slot in p.final.get(k, ()):
-                    self._deliver(slot, grads.pop(slot, None))
-            done = {slot for complete in p.final.values() for slot in complete}
-            for slot, g in enumerate(self.grad_arrays):
-                if g is not None and slot not in done:
-                    self._deliver(slot, grads.pop(slot, None))
-
-    def _step_back(self, step: Any, grads: dict[int, Array], is_train: bool) -> None:
-        slots = self._slots
-        arrived = [grads.pop(slot, None) for slot in step.outs[: step.num_visible]]
-        if all(g is None for g in arrived):
-            return
-        heads = [
-            np.zeros(self._program.shapes[slot], self._program.dtypes[slot]) if g is None else g
-            for slot, g in zip(step.outs, arrived, strict=False)
-        ]
-        back = step.op.backward(
-            heads,
-            [slots[i] for i in step.outs],
-            [slots[i] for i in step.ins],
-            step.params,
-            step.needs,
-            is_train,
-        )
-        for slot, g, need in zip(step.ins, back, step.needs, strict=True):
-            if g is not None and need:
-                grads[slot] = grads[slot] + g if slot in grads else g
 
     def _deliver(self, slot: int, g: Array | None) -> None:
         """Put an argument's gradient, complete, where it was asked for."""
@@ -251,11 +221,13 @@ class Executor:
         if self._reqs[slot] == "add":
             if g is not None:
                 target._data += g
-        elif g is None:
-            target._data[...] = 0
         else:
-            target._data[...] = g
-        if self.on_gradient is not None:
+            target._data[...] = 0 if g is None else g
+        self._complete(slot)
+
+    def _complete(self, slot: int) -> None:
+        target = self.grad_arrays[slot]
+        if self.on_gradient is not None and target is not None:
             self.on_gradient(self._arg_names[slot], target)
 
     # -- what it holds ---------------------------------------------------------------------------------------
@@ -341,9 +313,8 @@ class Executor:
 
     def debug_str(self) -> str:
         """The graph in words, and the memory that the executor's own arrays take."""
-        own = sum(
-            s.nbytes for s in self._slots[len(self.arg_arrays) + len(self.aux_arrays) :] if s is not None
-        )
+        wants = any(r != "null" for r in self._reqs)
+        own = self._plan(wants).memory.size + sum(y._data.nbytes for y in self.outputs)
         return self._symbol.debug_str() + f"Total {own / 2**20:.3f} MB allocated\n"
 
 

@@ -1,0 +1,134 @@
+"""Where a plan's values live: one arena for all intermediates, in which memory is used again once it is free.
+
+Every root (a value with memory of its own; views share their base's) lives from the instruction that writes it
+to the last that reads it. An elementwise instruction may write over an operand that dies there. The largest are
+placed first, each at the lowest offset where nothing that lives at the same time lies (best-fit decreasing, as in
+Pisarchyk and Lee, arXiv:2001.03288). Promise: bitwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .ir import Array, Instr, Value, View
+
+__all__ = ["Memory", "plan_memory"]
+
+_ALIGN = 64  # a cache line
+
+
+@dataclass
+class Memory:
+    """The arena's plan."""
+
+    size: int  # bytes of the arena
+    unshared: int  # bytes that every intermediate in memory of its own would take
+    offsets: dict[Value, int]  # of the roots
+    roots: dict[Value, Value]  # what is not a root itself -> the root whose memory it uses
+    views: dict[Value, View]
+
+    def array(self, v: Value, arena: Array, bound: dict[tuple[str, int], Array]) -> Array:
+        """The array of a value, in `arena` or among the arrays from outside."""
+        if v.const is not None:
+            return v.const
+        if v.bound is not None:
+            return bound[v.bound]
+        view = self.views.get(v)
+        if view is not None:
+            return view.see(self.array(view.reads[0], arena, bound))
+        at = self.offsets[self.roots.get(v, v)]
+        return v.lay(arena[at : at + v.nbytes].view(v.dtype))
+
+    def make_arena(self) -> Array:
+        """The memory, on a cache line's start."""
+        raw = np.empty(self.size + _ALIGN, np.uint8)
+        skip = -raw.ctypes.data % _ALIGN
+        return raw[skip : skip + self.size]
+
+
+def plan_memory(instrs: Sequence[Instr], share: bool = True) -> Memory:
+    """Lay out the arena. Without `share` every value gets memory of its own."""
+    views = {v: i for i in instrs if isinstance(i, View) for v in i.writes}
+
+    def base(v: Value) -> Value:
+        while v in views:
+            v = views[v].reads[0]
+        return v
+
+    first: dict[Value, int] = {}
+    last: dict[Value, int] = {}
+    for k, instr in enumerate(instrs):
+        if isinstance(instr, View):
+            continue
+        for v in [*instr.writes, *instr.scratch]:
+            root = base(v)
+            if root.is_temporary:
+                first.setdefault(root, k)
+                last[root] = max(k, last.get(root, k))
+        for v in instr.reads:
+            root = base(v)
+            if root.is_temporary:
+                first.setdefault(root, k)  # never written: np.empty_like, whose elements do not matter
+                last[root] = k
+    unshared = sum(v.nbytes for v in first)
+    roots: dict[Value, Value] = {}
+
+    def home(v: Value) -> Value:
+        v = base(v)
+        while v in roots:
+            v = roots[v]
+        return v
+
+    if share:
+        for k, instr in enumerate(instrs):
+            for out, operand in instr.in_place():
+                old = home(operand)
+                if (
+                    out.is_temporary
+                    and out not in views
+                    and out not in roots
+                    and first.get(out) == k
+                    and old.is_temporary
+                    and old.nbytes == out.nbytes
+                    and last[old] == k
+                    and sum(home(r) is old for r in instr.reads) == instr.reads.count(operand)
+                ):
+                    roots[out] = old
+                    last[old] = last[out]
+    lives = [(v.nbytes, first[v], last[v], v) for v in first if v not in roots]
+    return _packed(lives, unshared, roots, views, share)
+
+
+def _packed(
+    lives: list[tuple[int, int, int, Value]],
+    unshared: int,
+    roots: dict[Value, Value],
+    views: dict[Value, View],
+    share: bool,
+) -> Memory:
+    offsets: dict[Value, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last), by offset
+    size = 0
+    for nbytes, first, last, v in sorted(lives, key=lambda item: (-item[0], item[1])):
+        need = -(-max(nbytes, 1) // _ALIGN) * _ALIGN
+        at = 0
+        if share:
+            best = None
+            for offset, end, f, t in placed:
+                if t < first or f > last:
+                    continue
+                if offset - at >= need and (best is None or offset - at < best[1]):
+                    best = (at, offset - at)
+                at = max(at, end)
+            if best is not None:
+                at = best[0]
+        else:
+            at = size
+        offsets[v] = at
+        size = max(size, at + need)
+        placed.append((at, at + need, first, last))
+        placed.sort()
+    return Memory(size, unshared, offsets, roots, views)
