@@ -177,26 +177,40 @@ def _by_taps(array: NDArray[Any], across: _Taps, down: _Taps) -> NDArray[Any]:
     """Weighted sums of columns, then of rows. uint8 in fixed point with 11 bits a weight, like OpenCV."""
     columns, wx = across
     rows, wy = down
-    if array.dtype == np.uint8:
-        ix, iy = (np.rint(w * np.float32(2048)).astype(np.int32) for w in (wx, wy))
-        wide = _sum(array.astype(np.int32), columns, ix[:, :, None], axis=1)
-        if wy.shape[1] == 2:  # linear: OpenCV's own way to stay within 32 bits
-            top, bottom = (wide >> 4)[rows[:, 0]], (wide >> 4)[rows[:, 1]]
-            weight = iy[:, :, None, None]
-            tall = (((weight[:, 0] * top) >> 16) + ((weight[:, 1] * bottom) >> 16) + 2) >> 2
-        else:
-            tall = (_sum(wide.astype(np.int64), rows, iy[:, :, None, None], axis=0) + (1 << 21)) >> 22
-        bytes_: NDArray[Any] = tall.clip(0, 255).astype(np.uint8)
-        return bytes_
-    kind = np.float64 if array.dtype == np.float64 else np.float32
-    wide = _sum(array.astype(kind), columns, wx[:, :, None], axis=1)
-    return _as_dtype(_sum(wide, rows, wy[:, :, None, None], axis=0), array.dtype)
+    if array.dtype != np.uint8:
+        kind = np.float64 if array.dtype == np.float64 else np.float32
+        return _as_dtype(_sum(_sum(array.astype(kind), columns, wx, axis=1), rows, wy, axis=0), array.dtype)
+    ix, iy = (np.rint(w * np.float32(2048)).astype(np.int32) for w in (wx, wy))
+    wide = _sum(array.astype(np.int32), columns, ix, axis=1)
+    if wy.shape[1] == 2:  # linear: OpenCV's own way to stay within 32 bits
+        wide >>= 4
+        tall = wide[rows[:, 0]]
+        tall *= iy[:, 0, None, None]
+        tall >>= 16
+        bottom = wide[rows[:, 1]]
+        bottom *= iy[:, 1, None, None]
+        bottom >>= 16
+        tall += bottom
+        tall += 2
+        tall >>= 2
+    else:
+        tall = _sum(wide if wy.shape[1] == 4 else wide.astype(np.int64), rows, iy, axis=0)
+        tall += 1 << 21
+        tall >>= 22
+    np.clip(tall, 0, 255, out=tall)
+    return tall.astype(np.uint8)
 
 
 def _sum(array: NDArray[Any], which: NDArray[Any], weights: NDArray[Any], axis: int) -> NDArray[Any]:
-    total: NDArray[Any] = array.take(which[:, 0], axis=axis) * weights[:, 0]
+    """Over k: what lies at which[:, k] along the axis, times weights[:, k]."""
+    along = weights.reshape((len(weights), -1) + (1,) * (2 - axis))
+    total: NDArray[Any] = array.take(which[:, 0], axis=axis)
+    total *= along[:, 0]
+    part = np.empty_like(total)
     for k in range(1, which.shape[1]):
-        total += array.take(which[:, k], axis=axis) * weights[:, k]
+        array.take(which[:, k], axis=axis, out=part, mode="clip")
+        part *= along[:, k]
+        total += part
     return total
 
 
@@ -212,21 +226,20 @@ def _by_area(array: NDArray[Any], width: int, height: int) -> NDArray[Any]:
         mean = total.sum(axis=(1, 3), dtype=np.float64) * np.float32(1 / (a * b))
         return _as_dtype(mean, array.dtype)
     kind = np.float64 if array.dtype == np.float64 else np.float32
-    wide = np.tensordot(_area_weights(w, width).astype(kind), array.astype(kind), axes=(1, 1))
-    tall = np.tensordot(_area_weights(h, height).astype(kind), wide, axes=(1, 1))
-    return _as_dtype(tall, array.dtype)
+    wide = _sum(array.astype(kind), *_shares(w, width), axis=1)
+    return _as_dtype(_sum(wide, *_shares(h, height), axis=0), array.dtype)
 
 
 @lru_cache(maxsize=64)
-def _area_weights(size: int, new_size: int) -> NDArray[Any]:
-    """(new_size, size): how much of each input an output covers."""
-    scale = size / new_size
-    edges = np.arange(new_size + 1) * scale
+def _shares(size: int, new_size: int) -> _Taps:
+    """Which inputs an output covers, and how much of it each is."""
+    edges = np.arange(new_size + 1) * (size / new_size)
     left, right = edges[:-1, None], edges[1:, None]
-    inputs = np.arange(size)
-    covered: NDArray[Any] = (np.minimum(right, inputs + 1) - np.maximum(left, inputs)).clip(0, None)
+    which = np.floor(left).astype(np.int64) + np.arange(int(np.ceil(size / new_size)) + 1)
+    covered = (np.minimum(right, which + 1) - np.maximum(left, which)).clip(0, None)
+    covered[which >= size] = 0
     covered /= covered.sum(axis=1, keepdims=True)
-    return covered
+    return which.clip(0, size - 1), covered.astype(np.float32)
 
 
 def _as_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
