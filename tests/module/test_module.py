@@ -1,0 +1,381 @@
+"""Module: the life of a model, from bind to a checkpoint that goes on training."""
+
+import logging
+
+import numpy as np
+import pytest
+
+import psdist as mx
+from psdist.errors import ConfigError, GraphError, ShapeError
+from psdist.module.executor_group import split_batch
+
+RANDOM = np.random.RandomState(0)
+DATA = RANDOM.normal(size=(48, 3)).astype(np.float32)
+LABEL = (DATA.sum(axis=1) > 0).astype(np.float32)
+
+
+def classifier():
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=8, name="fc1")
+    net = mx.sym.BatchNorm(net, name="bn", fix_gamma=False)
+    net = mx.sym.Activation(net, act_type="tanh")
+    net = mx.sym.FullyConnected(net, num_hidden=2, name="fc2")
+    return mx.sym.SoftmaxOutput(net, name="softmax")
+
+
+def linear():
+    return mx.sym.LinearRegressionOutput(
+        mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=1, no_bias=True, name="fc"),
+        mx.sym.Variable("label"),
+        name="out",
+    )
+
+
+def batches(batch_size=8, **options):
+    return mx.io.NDArrayIter(DATA, LABEL, batch_size=batch_size, **options)
+
+
+def batch(rows=8, cols=3):
+    return mx.io.DataBatch([mx.nd.array(DATA[:rows, :cols])], [mx.nd.array(LABEL[:rows])])
+
+
+def bound(mod=None, rows=8, **options):
+    mod = mod or mx.mod.Module(classifier())
+    mod.bind([("data", (rows, 3))], [("softmax_label", (rows,))], **options)
+    return mod
+
+
+def ready(mod=None, seed=0, optimizer_params=(("learning_rate", 0.1),), **options):
+    mx.random.seed(seed)
+    mod = bound(mod, **options)
+    mod.init_params(mx.init.Xavier())
+    mod.init_optimizer(optimizer_params=optimizer_params)
+    return mod
+
+
+def values(mod):
+    args, auxs = mod.get_params()
+    return {name: value.asnumpy() for name, value in {**args, **auxs}.items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_a_module_learns_scores_and_predicts():
+    mx.random.seed(1)
+    mod = mx.mod.Module(classifier())
+    data = batches()
+    mod.fit(data, num_epoch=12, optimizer_params={"learning_rate": 0.5}, initializer=mx.init.Xavier())
+    ((name, accuracy),) = mod.score(data, "acc")
+    assert name == "accuracy"
+    assert accuracy > 0.95
+    predicted = mod.predict(data).asnumpy()
+    assert predicted.shape == (48, 2)
+    assert (predicted.argmax(axis=1) == LABEL).mean() == pytest.approx(accuracy)
+    mod.close()
+
+
+def test_names_tell_inputs_from_parameters():
+    mod = bound()
+    assert mod.data_names == ["data"]
+    assert mod.label_names == ["softmax_label"]
+    assert mod.output_names == ["softmax_output"]
+    assert mod.data_shapes == [("data", (8, 3))]
+    assert mod.output_shapes == [("softmax_output", (8, 2))]
+    mod.init_params()
+    args, auxs = mod.get_params()
+    assert set(args) == {f"{layer}_{part}" for layer in ("fc1", "fc2") for part in ("weight", "bias")} | {
+        "bn_gamma",
+        "bn_beta",
+    }
+    assert set(auxs) == {"bn_moving_mean", "bn_moving_var"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda mod: mod.init_params(), "call bind first"),
+        (lambda mod: bound(mod).forward(batch()), "call init_params first"),
+        (lambda mod: bound(mod).init_optimizer(), "call init_params first"),
+        (lambda mod: (bound(mod).init_params(), mod.update()), "call init_optimizer first"),
+        (lambda mod: (bound(mod).init_params(), mod.get_input_grads()), "inputs_need_grad=True"),
+        (lambda mod: (bound(mod, for_training=False).init_params(), mod.backward()), "for_training=True"),
+        (lambda mod: mod.fit(batches()), "num_epoch is not given"),
+        (lambda mod: mod.bind([("image", (8, 3))]), "the data is image; the module's data_names are data"),
+    ],
+)
+def test_a_call_that_comes_too_early_says_which_is_missing(call, words):
+    with pytest.raises(ConfigError) as caught:
+        call(mx.mod.Module(classifier()))
+    assert words in str(caught.value)
+
+
+def test_a_name_that_the_symbol_does_not_have_is_refused():
+    with pytest.raises(
+        ConfigError, match="data_names has 'image', which is no argument of the symbol; its inp"
+    ):
+        mx.mod.Module(classifier(), data_names=["image"])
+    with pytest.raises(ConfigError, match="fixed_param_names has 'fc9_weight'"):
+        mx.mod.Module(classifier(), fixed_param_names=["fc9_weight"])
+
+
+def test_one_step_is_the_formula():
+    """w ← w − lr · mean over the batch of (w·x − y) x."""
+    mod = mx.mod.Module(linear(), label_names=["label"])
+    mod.bind([("data", (8, 3))], [("label", (8,))])
+    mod.init_params(mx.init.One())
+    mod.init_optimizer(optimizer_params={"learning_rate": 0.1})
+    mod.forward_backward(batch())
+    mod.update()
+    x, y = DATA[:8], LABEL[:8]
+    grad = (x.sum(axis=1) - y) @ x / 8
+    np.testing.assert_allclose(values(mod)["fc_weight"], [1 - 0.1 * grad], rtol=1e-5)
+
+
+def test_two_devices_learn_what_one_learns():
+    two = ready(mx.mod.Module(linear_classifier(), context=[mx.cpu(0), mx.cpu(1)]))
+    one = ready(mx.mod.Module(linear_classifier()))
+    for data in batches():
+        for mod in (one, two):
+            mod.forward_backward(data)
+            mod.update()
+    a, b = values(one), values(two)
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6)
+    two.close()
+
+
+def linear_classifier():
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2, name="fc")
+    return mx.sym.SoftmaxOutput(net, name="softmax")
+
+
+def test_devices_take_shares_in_proportion_to_their_workloads():
+    mod = ready(mx.mod.Module(linear_classifier(), context=[mx.cpu(0), mx.cpu(1)], work_load_list=[3, 1]))
+    mod.forward(batch())
+    parts = mod.get_outputs(merge_multi_context=False)[0]
+    assert [p.shape for p in parts] == [(6, 2), (2, 2)]
+    whole = mod.get_outputs()[0]
+    np.testing.assert_array_equal(whole.asnumpy(), np.concatenate([p.asnumpy() for p in parts]))
+    metric = mx.metric.create("acc")
+    mod.update_metric(metric, batch().label)
+    assert metric.num_inst == 8
+    mod.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "workloads", "ends"), [(10, [1, 1], [5, 10]), (10, [1, 2], [3, 10]), (7, [1, 1, 1], [2, 4, 7])]
+)
+def test_a_batch_is_split_as_mxnet_splits_it(size, workloads, ends):
+    assert [s.stop for s in split_batch(size, workloads)] == ends
+
+
+def test_a_device_without_samples_is_refused():
+    with pytest.raises(ConfigError, match="leaves a device without samples"):
+        split_batch(3, [1, 1, 1, 1])
+
+
+def test_several_devices_run_the_same_bits_again():
+    def trained():
+        mod = ready(mx.mod.Module(classifier(), context=[mx.cpu(0), mx.cpu(1)]), seed=3)
+        for data in batches():
+            mod.forward_backward(data)
+            mod.update()
+        mod.close()
+        return values(mod)
+
+    assert_same(trained(), trained())
+
+
+@pytest.mark.parametrize(("num_devices", "kvstore"), [(1, None), (1, "local"), (2, "local")])
+def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path, num_devices, kvstore):
+    prefix = str(tmp_path / "model")
+    params = (("learning_rate", 0.1), ("momentum", 0.9))
+    context = [mx.cpu(i) for i in range(num_devices)]
+
+    def train(mod, epochs):
+        for _ in range(epochs):
+            for data in batches():
+                mod.forward_backward(data)
+                mod.update()
+            mod.set_params(*mod.get_params())  # as fit does
+        return mod
+
+    def start(mod):
+        bound(mod)
+        mod.init_params(mx.init.Xavier())
+        mod.init_optimizer(kvstore=kvstore, optimizer_params=params)
+        return mod
+
+    mx.random.seed(2)
+    through = train(start(mx.mod.Module(classifier(), context=context)), 2)
+    mx.random.seed(2)
+    stopped = train(start(mx.mod.Module(classifier(), context=context)), 1)
+    stopped.save_checkpoint(prefix, 1, save_optimizer_states=True)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "model-symbol.json",
+        "model-0001.params",
+        "model-0001.states",
+    }
+    resumed = start(mx.mod.Module.load(prefix, 1, load_optimizer_states=True, context=context))
+    train(resumed, 1)
+    assert_same(values(resumed), values(through))
+    for mod in (through, stopped, resumed):
+        mod.close()
+
+
+def test_parameters_saved_alone_come_back(tmp_path):
+    path = str(tmp_path / "model.params")
+    mod = ready()
+    mod.save_params(path)
+    other = bound()
+    other.init_params(mx.init.Zero())
+    other.load_params(path)
+    assert_same(values(other), values(mod))
+    assert sorted(mx.nd.load(path))[0] == "arg:bn_beta"
+
+
+def test_parameters_given_are_taken_and_missing_ones_named():
+    mod = bound()
+    weight = mx.nd.ones((8, 3))
+    with pytest.raises(ConfigError, match="bn_beta is not among the parameters given"):
+        mod.init_params(arg_params={"fc1_weight": weight}, aux_params={})
+    mod.init_params(mx.init.Zero(), arg_params={"fc1_weight": weight}, allow_missing=True)
+    assert values(mod)["fc1_weight"].all()
+    assert not values(mod)["fc2_weight"].any()
+    with pytest.raises(ConfigError, match="has no other; allow_extra=True ignores them"):
+        mod.set_params({"other": weight}, {}, allow_missing=True)
+    with pytest.raises((ShapeError, ValueError)):
+        mod.set_params({"fc1_weight": mx.nd.ones((3, 3))}, {}, allow_missing=True)
+
+
+def test_a_fixed_parameter_is_not_learned():
+    mod = ready(mx.mod.Module(classifier(), fixed_param_names=["fc1_weight"]))
+    before = values(mod)
+    mod.forward_backward(batch())
+    mod.update()
+    after = values(mod)
+    np.testing.assert_array_equal(after["fc1_weight"], before["fc1_weight"])
+    assert not np.array_equal(after["fc2_weight"], before["fc2_weight"])
+
+
+def test_gradients_of_inputs_can_be_asked_for():
+    mod = ready(inputs_need_grad=True)
+    mod.forward_backward(batch())
+    (grad,) = mod.get_input_grads()
+    assert grad.shape == (8, 3)
+    assert np.abs(grad.asnumpy()).max() > 0
+
+
+def test_gradients_can_be_added_up_over_batches():
+    mod = bound(mx.mod.Module(linear_classifier()), grad_req="add")
+    mod.init_params(mx.init.Zero())
+    once = None
+    for _ in range(2):
+        mod.forward_backward(batch())
+        grad = mod._exec_group.grad_arrays[0][0].asnumpy()
+        once = grad if once is None else once
+    np.testing.assert_allclose(grad, 2 * once, rtol=1e-6)
+
+
+def test_gradients_from_outside_go_in_at_the_outputs():
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2, no_bias=True, name="fc")
+    mod = mx.mod.Module(net, label_names=None, context=[mx.cpu(0), mx.cpu(1)])
+    mod.bind([("data", (8, 3))])
+    mod.init_params(mx.init.One())
+    mod.forward(batch(), is_train=True)
+    mod.backward([mx.nd.ones((8, 2))])
+    total = sum(g.asnumpy() for g in mod._exec_group.grad_arrays[0])
+    np.testing.assert_allclose(total, np.tile(DATA[:8].sum(axis=0), (2, 1)), rtol=1e-5)
+    mod.close()
+
+
+def test_batches_of_another_size_bind_again_on_the_same_parameters():
+    mod = ready()
+    before = mod._exec_group.param_arrays[0][0]
+    mod.forward(batch(rows=3), is_train=False)
+    assert mod.get_outputs()[0].shape == (3, 2)
+    assert mod.data_shapes == [("data", (3, 3))]
+    assert mod._exec_group.param_arrays[0][0] is before
+    mod.forward(mx.io.DataBatch([mx.nd.array(DATA[:5])]), is_train=False)  # no labels
+    assert mod.get_outputs()[0].shape == (5, 2)
+    mod.reshape([("data", (8, 3))], [("softmax_label", (8,))])
+    mod.forward_backward(batch())
+    mod.update()
+    with pytest.raises((ShapeError, GraphError)):
+        mod.forward(batch(cols=2))
+
+
+def test_predictions_leave_the_filler_out():
+    mod = ready()
+    data = mx.io.NDArrayIter(DATA[:10], LABEL[:10], batch_size=8)
+    assert mod.predict(data).shape == (10, 2)
+    assert [outs[0].shape[0] for outs in mod.predict(data, merge_batches=False)] == [8, 2]
+    assert [(outs[0].shape[0], n) for outs, n, _ in mod.iter_predict(data)] == [(8, 0), (2, 1)]
+    assert mod.predict(data, num_batch=1).shape == (8, 2)
+    assert len(mod.predict(data, always_output_list=True)) == 1
+    assert mod.predict(DATA[:5]).shape == (5, 2)
+    with pytest.raises(ConfigError, match="wanted a DataIter or an array"):
+        mod.predict("digits")
+
+
+def test_a_store_of_one_s_own_does_the_updates():
+    with mx.kv.create("local") as store:
+        mod = bound()
+        mod.init_params(mx.init.Xavier())
+        mod.init_optimizer(kvstore=store, optimizer="adam", optimizer_params={"learning_rate": 0.01})
+        before = values(mod)
+        mod.forward_backward(batch())
+        mod.update()
+        after = values(mod)
+        pulled = mx.nd.zeros((8, 3))
+        store.pull("fc1_weight", out=pulled)
+        np.testing.assert_array_equal(pulled.asnumpy(), after["fc1_weight"])
+        assert not np.array_equal(before["fc1_weight"], after["fc1_weight"])
+
+
+def test_callbacks_and_logs_tell_how_training_goes(caplog):
+    calls = []
+    mod = mx.mod.Module(classifier())
+    with caplog.at_level(logging.INFO):
+        mod.fit(
+            batches(),
+            eval_data=batches(),
+            eval_metric=["acc", "ce"],
+            num_epoch=2,
+            batch_end_callback=[mx.callback.Speedometer(8, frequent=2), calls.append],
+            epoch_end_callback=lambda epoch, symbol, args, auxs: calls.append(
+                (epoch, symbol.name, len(args))
+            ),
+            eval_end_callback=lambda param: calls.append("scored"),
+        )
+    assert [c for c in calls if not hasattr(c, "nbatch")] == [
+        (0, "softmax", 6),
+        "scored",
+        (1, "softmax", 6),
+        "scored",
+    ]
+    assert [c.nbatch for c in calls if hasattr(c, "nbatch")] == 2 * list(range(6))
+    assert "Epoch[1] Train-accuracy=" in caplog.text
+    assert "Epoch[1] Validation-cross-entropy=" in caplog.text
+    assert "samples/sec" in caplog.text
+
+
+def test_an_optimizer_whose_scale_is_not_the_batch_s_is_warned_about():
+    mod = bound()
+    mod.init_params()
+    with pytest.warns(UserWarning, match="rescale_grad is 1.0, not 1/8"):
+        mod.init_optimizer(optimizer=mx.optimizer.SGD())
+
+
+def test_modules_can_share_parameters_and_optimizer():
+    first = ready(mx.mod.Module(linear_classifier()))
+    second = mx.mod.Module(linear_classifier())
+    second.bind([("data", (4, 3))], [("softmax_label", (4,))], shared_module=first)
+    assert second.optimizer_initialized
+    second.forward_backward(batch(rows=4))
+    second.update()
+    first._params_dirty = True
+    assert_same(values(first), values(second))
