@@ -115,14 +115,19 @@ class Screen:
     def _write(self, stream: str, data: bytes) -> None:
         foot = self._foot
         self._draw(None)
-        self._streams[stream].write(data)
-        self._streams[stream].flush()
+        _write_all(self._streams[stream], data)
         self._draw(foot)
 
     def _draw(self, foot: tuple[str, bytes] | None) -> None:
         if self._foot is None and foot is None:
             return
-        target = self._streams["err"]
-        target.write(_ERASE + (foot[1] if foot else b""))
-        target.flush()
+        _write_all(self._streams["err"], _ERASE + (foot[1] if foot else b""))
         self._foot = foot
+
+
+def _write_all(stream: BinaryIO, data: bytes) -> None:
+    """Write `data` to the last byte: an unbuffered stream (PYTHONUNBUFFERED=1) stops halfway when a signal comes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+    stream.flush()

@@ -56,6 +56,16 @@ def test_lines_carry_the_name_of_who_printed_them_on_the_stream_it_was_printed_t
     assert err.getvalue() == b"[scheduler] oh\n"
 
 
+def test_a_stream_that_takes_only_a_part_of_a_write_gets_the_rest():
+    class Slow(io.BytesIO):
+        def write(self, data):
+            return super().write(bytes(data[:7]))
+
+    out = Slow()
+    Screen(out, io.BytesIO(), colour=False, width=None).lines(W0, "out", [b"x" * 100])
+    assert out.getvalue() == b"[worker 0] " + b"x" * 100 + b"\n"
+
+
 def test_a_pipe_sees_no_bar_and_no_colour():
     view, out, err = screen()
     view.bar(W0, b"10%")
