@@ -25,13 +25,13 @@ ROWS = """
 psdist.errors psdist.context psdist.settings psdist.base psdist.registry psdist.blas psdist.attribute psdist.name psdist.profiler
 psdist.util psdist.runtime psdist.engine psdist.libinfo psdist.log psdist.compat
 psdist.random
-psdist.ops | psdist.wire | psdist.recordio psdist.imagefile
+psdist.ops | psdist.wire | psdist.recordio psdist.imagefile | psdist.rnn_weights
 psdist.autograd
 psdist.ndarray
 psdist.symbol psdist.operator | psdist.optimizer | psdist.initializer | psdist.lr_scheduler | psdist.metric | psdist.io psdist.image
 psdist.executor | psdist.kvstore | psdist.visualization
 psdist.checkpoint
-psdist.module psdist.callback psdist.monitor
+psdist.module psdist.callback psdist.monitor | psdist.rnn
 psdist.model
 psdist.contrib psdist.test_utils
 psdist
