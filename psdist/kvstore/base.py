@@ -224,6 +224,11 @@ def _gather(verb: str, key: Any, value: Any, grouped: dict[Key, list[Array[Any]]
                 f"{verb}: {len(key)} keys, but {_count(value)}; wanted an array or a list of them for each"
             )
         for k, v in zip(key, value, strict=True):
+            if (type(k) is str or type(k) is int) and k not in grouped:  # the common case, for long lists
+                array = v if type(v) is np.ndarray else getattr(v, "_data", None)
+                if type(array) is np.ndarray:
+                    grouped[k] = [array]
+                    continue
             _gather(verb, k, v, grouped)
         return
     if isinstance(key, bool) or not isinstance(key, (str, int, np.integer)):

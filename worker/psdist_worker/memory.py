@@ -27,12 +27,14 @@ class Targets:
         self._copies: list[tuple[Array, Array]] = []  # (to, from) when all is there
         for info, arrays in zip(infos, outs, strict=True):
             first = arrays[0]
-            if first.dtype == info.dtype and first.flags.c_contiguous:
-                source, rest = first, arrays[1:]
+            if first.dtype != info.dtype or not first.flags.c_contiguous:
+                source = np.empty(info.shape, info.dtype)
+                self._copies.extend((out, source) for out in arrays)
             else:
-                source, rest = np.empty(info.shape, info.dtype), arrays
-            self._flats.append(source.reshape(-1))
-            self._copies.extend((out, source) for out in rest)
+                source = first
+                if len(arrays) > 1:
+                    self._copies.extend((out, source) for out in arrays[1:])
+            self._flats.append(source if source.ndim == 1 else source.reshape(-1))
 
     def deliver(self, piece: Piece) -> Callable[[Reply], None]:
         """What takes the reply to a piece."""

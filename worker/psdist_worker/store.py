@@ -273,7 +273,7 @@ class DistKVStore(KVStore):
         """The devices' sum as a flat array: the caller's own where there is but one, else in a buffer."""
         first = arrays[0]
         if len(arrays) == 1 and first.dtype == info.dtype and first.flags.c_contiguous:
-            return first.reshape(-1)
+            return first if first.ndim == 1 else first.reshape(-1)
         buffer = self._buffers.take(info)
         add_into(buffer.reshape(info.shape), arrays)
         buffers.append(buffer)
