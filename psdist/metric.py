@@ -277,6 +277,10 @@ class TopKAccuracy(_Pairwise):
             raise ConfigError(f"TopKAccuracy: top_k is {top_k}; for the best one alone use Accuracy")
         super().__init__(f"{name}_{top_k}", output_names, label_names, top_k=top_k, has_global_stats=True)
         self.top_k = top_k
+        self._base_name = name
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "name": self._base_name}
 
     def _measure(self, label: Array[Any], pred: Array[Any]) -> tuple[float, float]:
         if pred.ndim > 2:

@@ -41,6 +41,16 @@ def test_a_window_forgets_what_was_before_it_and_the_epoch_does_not(case):
     assert math.isnan(metric.get_global()[1])
 
 
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_a_metric_can_be_made_again_from_its_description(case):
+    metric = mx.metric.create(case["name"], **case["options"])
+    text = json.dumps(metric.get_config())
+    again = mx.metric.create(text)
+    assert again.get_config() == metric.get_config()
+    both = mx.metric.create([metric, "mse"])
+    assert mx.metric.create(json.dumps(both.get_config())).get_config() == both.get_config()
+
+
 def test_several_metrics_see_the_same_arrays():
     case = next(c for c in CASES if c["name"] == "ce")
     both = mx.metric.create(["acc", mx.metric.CrossEntropy()])

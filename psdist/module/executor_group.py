@@ -55,6 +55,7 @@ class DataParallelExecutorGroup:
         for_training: bool,
         inputs_need_grad: bool,
         shared_group: DataParallelExecutorGroup | None = None,
+        logger: Any = None,
         fixed_param_names: Sequence[str] = (),
         grad_req: str | Sequence[str] | Mapping[str, str] = "write",
         state_names: Sequence[str] = (),
@@ -67,6 +68,9 @@ class DataParallelExecutorGroup:
         self.arg_names = symbol.list_arguments()
         self.aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
+        self._output_axes = [
+            DataDesc.get_batch_axis(symbol[i].attr("__layout__")) for i in range(len(self.output_names))
+        ]
         self.state_names = list(state_names)
         self.for_training = for_training
         self.inputs_need_grad = inputs_need_grad
@@ -224,7 +228,7 @@ class DataParallelExecutorGroup:
             for desc, value in zip(descs, arrays, strict=False):
                 axis = self.batch_axes[desc.name]
                 if axis != -1 and not is_sliced and len(self.contexts) > 1:
-                    value = value[(slice(None),) * axis + (self.slices[k],)]
+                    value = value[_along(axis, self.slices[k])]
                 if desc.name in arg_dict:
                     arg_dict[desc.name][:] = value
 
@@ -266,21 +270,25 @@ class DataParallelExecutorGroup:
             return None
         if len(self.contexts) == 1:
             return list(grads)
-        return [g[self.slices[k]].as_in_context(self.contexts[k]) for g in grads]
+        return [
+            g[_along(axis, self.slices[k])].as_in_context(self.contexts[k])
+            for g, axis in zip(grads, self._output_axes, strict=True)
+        ]
 
-    def _merge(self, per_array: list[list[NDArray]], merge: bool) -> list[Any]:
+    def _merge(self, per_array: list[list[NDArray]], axes: Sequence[int], merge: bool) -> list[Any]:
         if not merge:
             return per_array
-        return [parts[0] if len(parts) == 1 else concatenate(parts, axis=0) for parts in per_array]
+        return [
+            parts[0] if len(parts) == 1 or axis < 0 else concatenate(parts, axis=axis)
+            for parts, axis in zip(per_array, axes, strict=True)
+        ]
 
     def get_outputs(
         self, merge_multi_context: bool = True, begin: int = 0, end: int | None = None
     ) -> list[Any]:
         """The outputs: whole, or a list per device for each."""
-        last = len(self.output_names) if end is None else end
-        return self._merge(
-            [[e.outputs[i] for e in self.execs] for i in range(begin, last)], merge_multi_context
-        )
+        parts = [[e.outputs[i] for e in self.execs] for i in range(len(self.output_names))]
+        return self._merge(parts[begin:end], self._output_axes[begin:end], merge_multi_context)
 
     def get_output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """(name, shape) of each output, over all devices."""
@@ -290,13 +298,13 @@ class DataParallelExecutorGroup:
 
     def get_input_grads(self, merge_multi_context: bool = True) -> list[Any]:
         """The gradients of the inputs, like the outputs."""
-        return self._merge(self.input_grad_arrays, merge_multi_context)
+        axes = [self.batch_axes[desc.name] for desc in self.data_shapes]
+        return self._merge(self.input_grad_arrays, axes, merge_multi_context)
 
     def get_states(self, merge_multi_context: bool = True) -> list[Any]:
         """The states, like the outputs."""
-        return self._merge(
-            [[e.arg_dict[n] for e in self.execs] for n in self.state_names], merge_multi_context
-        )
+        parts = [[e.arg_dict[name] for e in self.execs] for name in self.state_names]
+        return self._merge(parts, [0] * len(parts), merge_multi_context)
 
     def set_states(self, states: Sequence[Any] | None = None, value: float | None = None) -> None:
         """Set the states from `get_states(merge_multi_context=False)`, or all of them to one number."""
@@ -316,7 +324,7 @@ class DataParallelExecutorGroup:
                     continue
                 axis = self.batch_axes[desc.name]
                 whole = len(self.contexts) == 1 or axis == -1
-                part = labels[i] if whole else labels[i][(slice(None),) * axis + (self.slices[k],)]
+                part = labels[i] if whole else labels[i][_along(axis, self.slices[k])]
                 named_labels[desc.name] = part
             eval_metric.update_dict(named_labels, dict(zip(self.output_names, e.outputs, strict=True)))
 
@@ -328,6 +336,11 @@ class DataParallelExecutorGroup:
     def _install(self, mon: Any) -> None:
         for e in self.execs:
             mon.install(e)
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    """An index that takes a part along one axis."""
+    return (*[slice(None)] * axis, part)
 
 
 def _agreed(copies: Sequence[NDArray]) -> Any:

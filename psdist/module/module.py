@@ -168,10 +168,6 @@ class Module(BaseModule):
         assert self._aux_params is not None
         attributes = self._symbol.attr_dict()
         for mine, given in ((self._arg_params, arg_params), (self._aux_params, aux_params)):
-            if given and not allow_extra and (extra := sorted(given.keys() - mine.keys())):
-                raise ConfigError(
-                    f"init_params: the symbol has no {', '.join(extra)}; allow_extra=True ignores them"
-                )
             for name, target in sorted(mine.items()):
                 value = given.get(name) if given is not None else None
                 if value is not None:
@@ -198,6 +194,12 @@ class Module(BaseModule):
         if self.params_initialized and not force_init:
             warnings.warn("set_params: the parameters are set already, and force_init=False", stacklevel=2)
             return
+        if allow_missing and not allow_extra:  # a whole model's parameters may be given to a part of it
+            known = {*self._param_names, *self._aux_names}
+            if extra := sorted({*(arg_params or ()), *(aux_params or ())} - known):
+                raise ConfigError(
+                    f"set_params: the symbol has no {', '.join(extra)}; allow_extra=True ignores them"
+                )
         self.init_params(
             initializer=None,
             arg_params=arg_params,

@@ -107,9 +107,6 @@ class SequentialModule(BaseModule):
                     raise ConfigError(
                         f"modules {owner[name]} and {i} of the chain both have a parameter {name!r}; rename one"
                     )
-        given = {**(arg_params or {}), **(aux_params or {})}
-        if not allow_extra and (extra := sorted(given.keys() - owner.keys())):
-            raise ConfigError(f"no module of the chain has a parameter {', '.join(extra)}")
         self.params_initialized = True
 
     # --- binding ------------------------------------------------------------------------------------

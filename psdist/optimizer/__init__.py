@@ -28,11 +28,11 @@ from .optimizer import Optimizer, RuleOptimizer, create, from_rule, register
 from .rule import ElementwiseRule, Rule, from_wire, rule_names
 from .updater import Updater, get_updater
 
-SGD = from_rule(sgd.SGD, order="momentum lazy_update", lazy_update=True)
-NAG = from_rule(nag.NAG, order="momentum")
+SGD = from_rule(sgd.SGD, order="momentum lazy_update", master_first=False, lazy_update=True)
+NAG = from_rule(nag.NAG, order="momentum", master_first=False)
 SGLD = from_rule(sgld.SGLD)
 Signum = from_rule(signum.Signum, order="learning_rate momentum wd_lh")
-DCASGD = from_rule(dcasgd.DCASGD, order="momentum lamda")
+DCASGD = from_rule(dcasgd.DCASGD, order="momentum lamda", pack=lambda arrays: (None, *arrays)[-2:])
 Adam = from_rule(
     adam.Adam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon lazy_update", lazy_update=True
 )
@@ -42,6 +42,7 @@ RMSProp = from_rule(
     rmsprop.RMSProp,
     learning_rate=0.001,
     order="learning_rate gamma1 gamma2 epsilon centered clip_weights",
+    pack=tuple,
 )
 Ftrl = from_rule(ftrl.Ftrl, learning_rate=0.1, order="lamda1 learning_rate beta")
 FTML = from_rule(ftml.FTML, order="beta1 beta2 epsilon")
@@ -62,7 +63,7 @@ Test = from_rule(testing.Test)
 
 
 _LARSOfRule: Any = from_rule(
-    lars.LARS, order="momentum lazy_update eta eps momentum_correction", lazy_update=True
+    lars.LARS, order="momentum lazy_update eta eps momentum_correction", master_first=False, lazy_update=True
 )
 
 

@@ -38,6 +38,7 @@ class Optimizer:
     """
 
     opt_registry: ClassVar[dict[str, type[Optimizer]]]
+    _master_first: ClassVar[bool] = True  # where a state has the float32 copy of a float16 weight
     _decayed_names: ClassVar[tuple[str, ...]] = ("_weight", "_gamma")  # endings of names with weight decay
 
     def __init__(
@@ -100,7 +101,8 @@ class Optimizer:
         """`create_state`, and for a float16 weight a float32 copy that takes the updates."""
         if self.multi_precision and weight.dtype == np.float16:
             master = weight.astype(np.float32)
-            return master, self.create_state(index, master)
+            state = self.create_state(index, master)
+            return (master, state) if self._master_first else (state, master)
         return self.create_state(index, weight)
 
     def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
@@ -109,7 +111,7 @@ class Optimizer:
             for i, w, g, s in zip(index, weight, grad, state, strict=True):
                 self.update_multi_precision(i, w, g, s)
         elif self.multi_precision and weight.dtype == np.float16:
-            master, inner = state
+            master, inner = state if self._master_first else state[::-1]
             self.update(index, master, grad.astype(np.float32), inner)
             weight[:] = master.astype(np.float16)
         else:
@@ -228,10 +230,11 @@ class RuleOptimizer(Optimizer):
         return self.rule.to_wire()
 
     def create_state(self, index: Index, weight: NDArray) -> Any:
-        arrays = [_wrap(a, weight) for a in self.rule.create_state(weight._data)]
-        return self._pack(arrays)
+        return self._pack([_wrap(a, weight) for a in self.rule.create_state(weight._data)])
 
-    def _pack(self, arrays: list[NDArray]) -> Any:
+    @staticmethod
+    def _pack(arrays: list[NDArray]) -> Any:
+        """A rule's state in the form that scripts know."""
         if len(arrays) > 1:
             return tuple(arrays)
         return arrays[0] if arrays else None
@@ -274,11 +277,14 @@ def from_rule(
     *,
     order: str = "",
     learning_rate: float = 0.01,
+    pack: Callable[[list[NDArray]], Any] = RuleOptimizer._pack,
+    master_first: bool = True,
     **options: Any,
 ) -> type[RuleOptimizer]:
     """The class that scripts use for a rule; still to be registered.
 
-    `order` names the constructor's leading arguments; `options` are arguments that the rule has no number
+    `order` names the constructor's leading arguments; `pack` and `master_first` give the state the form that
+    MXNet's has; `options` are arguments that the rule has no number
     for, with their defaults. The rest of the arguments are `Optimizer`'s.
     """
     fields = {f.name: f.default for f in dataclasses.fields(rule_class)}
@@ -324,6 +330,8 @@ def from_rule(
             "__init__": __init__,
             "__module__": "psdist.optimizer",
             "rule_class": rule_class,
+            "_pack": staticmethod(pack),
+            "_master_first": master_first,
             "_numbers": staticmethod(getter if len(names) > 1 else lambda self: (getter(self),)),
         },
     )

@@ -245,6 +245,7 @@ def test_parameters_given_are_taken_and_missing_ones_named():
     mod.init_params(mx.init.Zero(), arg_params={"fc1_weight": weight}, allow_missing=True)
     assert values(mod)["fc1_weight"].all()
     assert not values(mod)["fc2_weight"].any()
+    mod.set_params({**mod.get_params()[0], "other": weight}, mod.get_params()[1])  # a part of a whole model
     with pytest.raises(ConfigError, match="has no other; allow_extra=True ignores them"):
         mod.set_params({"other": weight}, {}, allow_missing=True)
     with pytest.raises((ShapeError, ValueError)):
@@ -379,3 +380,31 @@ def test_modules_can_share_parameters_and_optimizer():
     second.update()
     first._params_dirty = True
     assert_same(values(first), values(second))
+
+
+def test_a_layout_says_along_which_axis_a_batch_is_split_and_joined():
+    net = mx.sym.Activation(mx.sym.Variable("data"), act_type="relu", __layout__="TNC")
+    mod = mx.mod.Module(net, label_names=None, context=[mx.cpu(0), mx.cpu(1)])
+    mod.bind([mx.io.DataDesc("data", (3, 8, 7), layout="TNC")], inputs_need_grad=True)
+    mod.init_params()
+    mod.forward(mx.io.DataBatch([mx.nd.ones((3, 8, 7))]), is_train=True)
+    mod.backward([mx.nd.ones((3, 8, 7))])
+    assert mod.get_outputs()[0].shape == (3, 8, 7)
+    assert [o.shape for o in mod.get_outputs(merge_multi_context=False)[0]] == [(3, 4, 7), (3, 4, 7)]
+    assert mod.get_input_grads()[0].shape == (3, 8, 7)
+    mod.close()
+
+
+def test_states_are_carried_by_the_caller():
+    data, state = mx.sym.Variable("data"), mx.sym.Variable("state", shape=(8, 3))
+    net = mx.sym.Group([data + state])
+    mod = mx.mod.Module(net, label_names=None, state_names=["state"])
+    mod.bind([("data", (8, 3))], for_training=False)
+    mod.init_params()
+    mod.set_states(value=2)
+    mod.forward(batch())
+    np.testing.assert_allclose(mod.get_outputs()[0].asnumpy(), DATA[:8] + 2)
+    mod.set_states(states=mod.get_outputs(merge_multi_context=False))
+    mod.forward(batch())
+    np.testing.assert_allclose(mod.get_outputs()[0].asnumpy(), 2 * DATA[:8] + 2, rtol=1e-6)
+    assert mod.get_states()[0].shape == (8, 3)

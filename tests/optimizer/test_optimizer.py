@@ -53,7 +53,7 @@ def test_a_half_precision_weight_has_a_full_copy_that_takes_the_updates():
     exact, _ = stepped(mx.optimizer.SGD(learning_rate=1e-4, momentum=0.9), steps=8)
     assert weight.dtype == np.float16
     np.testing.assert_array_equal(weight.asnumpy(), exact.asnumpy().astype(np.float16))
-    np.testing.assert_allclose(updater.states[0][0].asnumpy(), exact.asnumpy(), rtol=1e-6)
+    np.testing.assert_allclose(updater.states[0][1].asnumpy(), exact.asnumpy(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted({*mx.optimizer.Optimizer.opt_registry} - {"sgld"}))
