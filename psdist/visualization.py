@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -48,12 +50,13 @@ def _shapes(symbol: Symbol, shape: Mapping[str, Sequence[int]] | None) -> dict[s
     return dict(zip(internals.list_outputs(), found, strict=True))
 
 
-def _output_name(symbol: Symbol, layer: Layer, k: int) -> str:
-    if layer.op == "null":
-        return layer.name
-    names = [n for n in symbol.get_internals().list_outputs() if n.startswith(layer.name + "_")]
-    single = f"{layer.name}_output"
-    return single if single in names or k >= len(names) else names[k]
+def _size(shapes: Mapping[str, Shape], layer: Layer, k: int) -> str:
+    """The shape of a layer's output without the batch, as text; empty when it is not known."""
+    found = shapes.get(layer.name if layer.op == "null" else f"{layer.name}_output")
+    if found is None and layer.op != "null":  # several outputs, whose names differ by operator
+        several = [s for name, s in shapes.items() if name.startswith(f"{layer.name}_")]
+        found = several[k] if k < len(several) else ()
+    return "x".join(str(s) for s in (found or ())[1:])
 
 
 def print_summary(
@@ -99,8 +102,7 @@ def print_summary(
                 counted.add(source.name)
                 parameters += prod(shapes[source.name]) if shapes else 0
         total += parameters
-        size = "x".join(str(s) for s in shapes.get(_output_name(symbol, layer, 0), ())[1:])
-        row(f"{layer.name}({layer.op})", size, parameters, before[0] if before else "")
+        row(f"{layer.name}({layer.op})", _size(shapes, layer, 0), parameters, before[0] if before else "")
         for name in before[1:]:
             row("", "", "", name)
         print(("=" if i == len(layers) - 1 else "_") * line_length)
@@ -152,6 +154,14 @@ def plot_network(
         ) from e
     layers = _layers(symbol)
     shapes = _shapes(symbol, shape)
+    repeated = [name for name, count in Counter(layer.name for layer in layers).items() if count > 1]
+    if repeated:
+        warnings.warn(
+            "There are multiple variables with the same name in your graph, which are drawn as one: "
+            + ", ".join(repeated),
+            UserWarning,
+            stacklevel=2,
+        )
     box = {"shape": "box", "fixedsize": "true", "width": "1.3", "height": "0.8034", "style": "filled"}
     box.update(node_attrs or {})
     dot = Digraph(name=title, format=save_format)
@@ -172,8 +182,7 @@ def plot_network(
         for j, k in layer.inputs:
             if i in hidden or j in hidden:
                 continue
-            size = shapes.get(_output_name(symbol, layers[j], k), ())[1:] if shapes else ()
-            arrow = {"dir": "back", "arrowtail": "open", "label": "x".join(map(str, size))}
+            arrow = {"dir": "back", "arrowtail": "open", "label": _size(shapes, layers[j], k)}
             dot.edge(tail_name=layer.name, head_name=layers[j].name, **arrow)
     return dot
 

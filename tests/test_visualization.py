@@ -70,6 +70,22 @@ def test_weights_are_drawn_when_asked_for_and_boxes_as_asked(drawing):
     } in dot.edges
 
 
+def test_names_that_are_there_twice_are_warned_of(drawing):
+    x = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=5, name="fc")
+    net = mx.sym.FullyConnected(mx.sym.Activation(x, act_type="relu", name="a"), num_hidden=5, name="fc")
+    with pytest.warns(
+        UserWarning, match="multiple variables with the same name in your graph.*: fc_weight, fc_bias"
+    ):
+        mx.viz.plot_network(net, shape={"data": (2, 5)})
+
+
+def test_an_operator_of_several_outputs_shows_the_first(capsys):
+    net = mx.sym.SliceChannel(mx.sym.Variable("data"), num_outputs=3, name="cut")
+    mx.viz.print_summary(net, shape={"data": (2, 6)})
+    assert "cut(SliceChannel)" in (line := capsys.readouterr().out.splitlines()[-4])
+    assert line.split()[1] == "2"
+
+
 def test_graphviz_accepts_the_drawing():
     graphviz = pytest.importorskip("graphviz")
     dot = mx.viz.plot_network(arrays.network(mx), shape=SHAPE)
