@@ -72,11 +72,9 @@ class LibSVMIter(SampleIter):
         self._describe((data_name, data_shape, self._dtype.type), (label_name, label_shape, self._dtype.type))
 
     def take(self, numbers: Array[Any]) -> tuple[NDArray, NDArray]:
-        from ..ndarray.sparse import csr_matrix  # here: a script without sparse data need not load it
+        from ..ndarray.sparse import of_stored  # here: a script without sparse data need not load it
 
-        rows = _take(self._rows, numbers)
-        data = csr_matrix((rows.data, rows.indices, rows.indptr), shape=rows.shape, dtype=self._dtype)
-        return data, NDArray(self._labels[numbers])
+        return of_stored(_take(self._rows, numbers)), NDArray(self._labels[numbers])
 
 
 def _read(path: str | os.PathLike[str], num_columns: int, dtype: np.dtype[Any]) -> tuple[CSR, Array[Any]]:

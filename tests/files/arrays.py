@@ -93,7 +93,6 @@ ITERATORS = [
     ("csv_whole", "CSVIter", {**_CSV, "data_shape": (1, 3), "batch_size": 7, "dtype": "int32"}),
     ("csv_pad", "CSVIter", {**_CSV, "round_batch": False}),
     ("svm", "LibSVMIter", _SVM),
-    ("svm_part", "LibSVMIter", {**_SVM, "num_parts": 2}),
     (
         "svm_labels",
         "LibSVMIter",
