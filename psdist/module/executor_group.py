@@ -38,6 +38,11 @@ def split_batch(batch_size: int, workloads: Sequence[float]) -> list[slice]:
     return slices
 
 
+_MAX_BOUND = (
+    4  # shapes of batches whose executors are kept: training's, evaluation's, and their last batches'
+)
+
+
 class DataParallelExecutorGroup:
     """The executors of a module, and the arrays they share with its parameters.
 
@@ -76,6 +81,7 @@ class DataParallelExecutorGroup:
         self.inputs_need_grad = inputs_need_grad
         self._group2ctxs = _per_device(group2ctxs, len(self.contexts))
         self._monitors: list[Any] = []
+        self._bound: dict[Any, list[Any]] = {}  # executors by the inputs' shapes, the latest last
         self._pool: ThreadPoolExecutor | None = None
         data_names = [desc.name for desc in data_shapes]
         self.grad_req = _grad_reqs(
@@ -100,14 +106,20 @@ class DataParallelExecutorGroup:
         """Make the executors for these shapes, on the parameters' arrays of `shared` where it has them."""
         self.data_shapes = list(data_shapes)
         self.label_shapes = list(label_shapes or ())
-        self.batch_axes = {
-            d.name: DataDesc.get_batch_axis(d.layout) for d in self.data_shapes + self.label_shapes
-        }
+        inputs = self.data_shapes + self.label_shapes
+        self.batch_axes = {d.name: DataDesc.get_batch_axis(d.layout) for d in inputs}
         first = self.data_shapes[0]
         self.batch_size = first.shape[max(0, self.batch_axes[first.name])]
         self.slices = split_batch(self.batch_size, self.workload)
-        self.execs = [self._bind_device(k, shared) for k in range(len(self.contexts))]
+        key = tuple((d.name, d.shape, np.dtype(d.dtype), d.layout) for d in inputs)
+        known = self._bound.pop(key, None)
+        self.execs = known or [self._bind_device(k, shared) for k in range(len(self.contexts))]
+        self._bound[key] = self.execs
+        if len(self._bound) > _MAX_BOUND:
+            del self._bound[next(iter(self._bound))]
         self._collect()
+        for monitor in () if known else self._monitors:
+            self._install(monitor)
 
     def _bind_device(self, k: int, shared: DataParallelExecutorGroup | None) -> Any:
         ctx = self.contexts[k]
@@ -166,8 +178,6 @@ class DataParallelExecutorGroup:
             for desc in self.data_shapes
             if self.inputs_need_grad
         ]
-        for monitor in self._monitors:
-            self._install(monitor)
 
     def reshape(self, data_shapes: Sequence[DataDesc], label_shapes: Sequence[DataDesc] | None) -> None:
         """Bind again for other batch shapes, on the same parameters."""
