@@ -1,11 +1,16 @@
 """Optimizers: one algorithm a file, each a pure rule that runs alike in a trainer and on a server.
 
-The classes that scripts use (`mx.optimizer.SGD`, …) are made from the rules here.
+A server needs the rules and nothing else, so the classes that scripts use (`mx.optimizer.SGD`, …), which
+come with NDArray, are loaded when one of them is first asked for.
 """
 
-from typing import Any
+from __future__ import annotations
 
-from . import (
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# Importing a rule's file enters it into the table.
+from . import (  # noqa: F401
     adadelta,
     adagrad,
     adam,
@@ -24,92 +29,36 @@ from . import (
     signum,
     testing,
 )
-from .optimizer import Optimizer, RuleOptimizer, create, from_rule, register
 from .rule import ElementwiseRule, Rule, from_wire, rule_names
-from .updater import Updater, get_updater
 
-SGD = from_rule(sgd.SGD, order="momentum lazy_update", master_first=False, lazy_update=True)
-NAG = from_rule(nag.NAG, order="momentum", master_first=False)
-SGLD = from_rule(sgld.SGLD)
-Signum = from_rule(signum.Signum, order="learning_rate momentum wd_lh")
-DCASGD = from_rule(dcasgd.DCASGD, order="momentum lamda", pack=lambda arrays: (None, *arrays)[-2:])
-Adam = from_rule(
-    adam.Adam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon lazy_update", lazy_update=True
-)
-AdaGrad = from_rule(adagrad.AdaGrad, order="eps")
-AdaDelta = from_rule(adadelta.AdaDelta, order="rho epsilon")
-RMSProp = from_rule(
-    rmsprop.RMSProp,
-    learning_rate=0.001,
-    order="learning_rate gamma1 gamma2 epsilon centered clip_weights",
-    pack=tuple,
-)
-Ftrl = from_rule(ftrl.Ftrl, learning_rate=0.1, order="lamda1 learning_rate beta")
-FTML = from_rule(ftml.FTML, order="beta1 beta2 epsilon")
-Nadam = from_rule(nadam.Nadam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon schedule_decay")
-Adamax = from_rule(adamax.Adamax, learning_rate=0.002, order="learning_rate beta1 beta2")
-LAMB = from_rule(
-    lamb.LAMB,
-    learning_rate=0.001,
-    order="learning_rate beta1 beta2 epsilon lower_bound upper_bound bias_correction",
-)
-LBSGD = from_rule(
-    lbsgd.LBSGD,
-    order="momentum multi_precision warmup_strategy warmup_epochs batch_scale updates_per_epoch begin_epoch "
-    "num_epochs",
-    num_epochs=60,
-)
-Test = from_rule(testing.Test)
-
-
-_LARSOfRule: Any = from_rule(
-    lars.LARS, order="momentum lazy_update eta eps momentum_correction", master_first=False, lazy_update=True
-)
-
-
-class LARS(_LARSOfRule):  # type: ignore[misc]  # made from its rule
-    __doc__ = lars.LARS.__doc__
-
-    _decayed_names = ("_weight",)
-
-    def _rule_for(self, index: Any) -> Rule:
-        name = self.idx2name.get(index, str(index))
-        self.scaled = "none" if name.endswith(("gamma", "beta", "bias")) else "all"
-        rule: Rule = self.rule
-        return rule
-
-    def to_wire(self) -> tuple[str, dict[str, Any]]:
-        self.scaled = "matrices"  # a server knows shapes, not what names mean
-        wire: tuple[str, dict[str, Any]] = super().to_wire()
-        return wire
-
-
-class ccSGD(SGD):  # type: ignore[misc,valid-type]  # made from its rule
-    """SGD, by a name that old scripts use."""
-
-
-for _cls in (
-    SGD,
-    NAG,
-    SGLD,
-    Signum,
-    DCASGD,
-    Adam,
-    AdaGrad,
-    AdaDelta,
-    RMSProp,
-    Ftrl,
-    FTML,
-    Nadam,
-    Adamax,
-    LAMB,
-    LARS,
-    LBSGD,
-    Test,
-    ccSGD,
-):
-    register(_cls)
-
+if TYPE_CHECKING:
+    from .classes import (
+        DCASGD,
+        FTML,
+        LAMB,
+        LARS,
+        LBSGD,
+        NAG,
+        SGD,
+        SGLD,
+        AdaDelta,
+        AdaGrad,
+        Adam,
+        Adamax,
+        Ftrl,
+        Nadam,
+        Optimizer,
+        RMSProp,
+        RuleOptimizer,
+        Signum,
+        Test,
+        Updater,
+        ccSGD,
+        create,
+        from_rule,
+        get_updater,
+        register,
+    )
 
 __all__ = [
     "DCASGD",
@@ -142,3 +91,11 @@ __all__ = [
     "register",
     "rule_names",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        found = getattr(importlib.import_module(".classes", __name__), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"psdist.optimizer has no '{name}'")
