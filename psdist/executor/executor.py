@@ -80,7 +80,6 @@ class Executor:
                 raise ShapeError(
                     f"bind: the gradient of '{name}' has shape {g.shape}, the argument {a.shape}"
                 )
-        self._differentiable = {slot for step in self._program.steps if step.needs for slot in step.outs}
         self.on_gradient: Callable[[str, NDArray], None] | None = None
         self._monitor: tuple[Callable[[str, NDArray], None], bool] | None = None
         self._state: Plan | Walker | None = (
@@ -199,7 +198,7 @@ class Executor:
             shape = self._program.shapes[slot]
             if given is None:
                 node = self._symbol._heads[k][0]
-                if node.op is not None and not node.op.ignores_head and slot in self._differentiable:
+                if node.op is not None and not node.op.ignores_head and k in self._plan(True).heads:
                     raise GraphError(
                         f"backward: output '{self._symbol.list_outputs()[k]}' is not a loss, so its gradient is wanted in "
                         "out_grads; for its sum as the loss, give mx.nd.ones of its shape"

@@ -24,7 +24,8 @@ __all__ = ["Lowered", "Rule", "lower", "rule", "rule_of"]
 class Rule:
     """How an operator becomes instructions. Either function may return None: trace it after all.
 
-    `forward(b, step, ins)` gives the outputs; `backward(b, step, heads, outs, ins)` the inputs' gradients.
+    `forward(b, step, ins, is_train)` gives the outputs; `backward(b, step, heads, outs, ins, is_train)` the inputs'
+    gradients.
     """
 
     forward: Callable[..., list[Value] | None] | None = None
@@ -109,8 +110,6 @@ class _Lowering:
         """The bound values that a step's kernel writes."""
         names = step.op.active(step.params, len(step.ins) if step.op.variadic else None)
         found = [self.slots[slot] for slot, n in zip(step.ins, names, strict=True) if n in step.op.mutates]
-        if step.op.name == "BatchNorm" and step.params["fix_gamma"]:
-            found.append(self.slots[step.ins[1]])  # its kernel sets gamma to one
         return [v for v in found if v is not None]
 
     def _values(self, slots: Sequence[int]) -> list[Value]:
@@ -135,7 +134,7 @@ class _Lowering:
         found = None
         special = rule_of(step.op.name) if self.use_rules else None
         if special is not None and special.forward is not None:
-            found = special.forward(self.b, step, ins)
+            found = special.forward(self.b, step, ins, self.is_train)
         if found is None and self.trace:
             found = self._attempt(partial(self._trace_forward, step, ins))
         if found is None:
@@ -219,7 +218,7 @@ class _Lowering:
         found = None
         special = rule_of(step.op.name) if self.use_rules else None
         if special is not None and special.backward is not None:
-            found = special.backward(self.b, step, heads, outs, ins)
+            found = special.backward(self.b, step, heads, outs, ins, self.is_train)
         if found is None and self.trace:
             found = self._attempt(partial(self._trace_backward, step, heads, outs, ins))
         if found is None:

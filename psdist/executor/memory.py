@@ -25,7 +25,7 @@ class Memory:
     """The arena's plan."""
 
     size: int  # bytes of the arena
-    unshared: int  # bytes that every intermediate in memory of its own would take
+    unshared: int  # bytes that all intermediates would take in memory of their own, before they were chained
     offsets: dict[Value, int]  # of the roots
     roots: dict[Value, Value]  # what is not a root itself -> the root whose memory it uses
     views: dict[Value, View]

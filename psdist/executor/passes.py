@@ -163,13 +163,19 @@ def dead(instrs: Sequence[Instr]) -> list[Instr]:
 
 
 def store(instrs: Sequence[Instr]) -> list[Instr]:
-    """Compute outputs and gradients where they are wanted, instead of copying them there. Promise: bitwise."""
+    """Compute outputs and gradients where they are wanted, instead of copying them there. Promise: bitwise.
+
+    Not where the value is read after its gradient was handed out: by then it may have been overwritten.
+    """
     made_by = {v: i for i in instrs for v in i.writes}
+    last = _last_reads(instrs)
+    handed = {i.argument: k for k, i in enumerate(instrs) if isinstance(i, Mark)}
     home: dict[Value, Value] = {}  # a value -> the array from outside that it is computed in
     seen_as: dict[Value, Instr] = {}  # a home that is the array in another shape -> how it is seen
     done: set[int] = set()  # copies that need not be made any more
     for instr in instrs:
-        if not isinstance(instr, Copy) or instr.writes[0].bound is None or instr.writes[0].bound[0] == "aux":
+        bound = instr.writes[0].bound if isinstance(instr, Copy) else None
+        if bound is None or bound[0] == "aux":
             continue
         v, target = instr.reads[0], instr.writes[0]
         place = target
@@ -186,6 +192,7 @@ def store(instrs: Sequence[Instr]) -> list[Instr]:
             and not isinstance(maker, View)
             and v.dtype == target.dtype
             and v.order == full_order(len(v.shape))
+            and (bound[0] == "out" or last[v] <= handed.get(bound[1], -1))
         ):
             home[v] = place
             done.add(id(instr))
@@ -203,6 +210,16 @@ def store(instrs: Sequence[Instr]) -> list[Instr]:
         instr.writes = [home.get(v, v) for v in instr.writes]
         kept.append(instr)
     return kept
+
+
+def _last_reads(instrs: Sequence[Instr]) -> dict[Value, int]:
+    """Where each value is read last, by itself or through a view."""
+    last: dict[Value, int] = {}
+    for k, instr in reversed(list(enumerate(instrs))):
+        at = max((last.get(v, -1) for v in instr.writes), default=-1) if isinstance(instr, View) else k
+        for v in instr.reads:
+            last[v] = max(at, last.get(v, -1))
+    return last
 
 
 def recompute(instrs: Sequence[Instr]) -> list[Instr]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import profiler
 from ..errors import PSError, ShapeError
 from . import rewrite, rules  # noqa: F401  (rules registers its operators)
 from .chains import chains
@@ -125,8 +126,24 @@ class Plan:
         return self.makers[k]
 
 
+def _timed(steps: Sequence[Step], maker: Callable[[int], Instr], first: int) -> list[Step]:
+    """The same steps, each recorded by the profiler under its node."""
+
+    def timed(function: Callable[..., Any], k: int) -> Callable[..., None]:
+        def run(*args: Any) -> None:
+            at = maker(first + k)
+            with profiler.span(at.node or at.title, "operator", operator=at.title):
+                function(*args)
+
+        return run
+
+    return [(timed(function, k), args) for k, (function, args) in enumerate(steps)]
+
+
 def walk(steps: Sequence[Step], maker: Callable[[int], Instr], first: int) -> None:
     """Run the steps. A failing one is named by its node; `maker(first + k)` is the instruction of step k."""
+    if profiler.watching.symbolic:
+        steps = _timed(steps, maker, first)
     left = iter(steps)
     try:
         for function, args in left:
@@ -165,9 +182,11 @@ def compile_plan(
         instrs = _reported(improve, instrs, reports)
     if options.recompute and with_backward:
         instrs = _reported(recompute, instrs, reports)
+    unshared = plan_memory(instrs, share=False).unshared
     if options.chains:
         instrs = _reported(chains, instrs, reports)
     memory = plan_memory(instrs, options.share)
+    memory.unshared = unshared
     return Plan(program, is_train, instrs, memory, lowered.source, reports)
 
 

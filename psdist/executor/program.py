@@ -17,7 +17,7 @@ from ..symbol.graph import Node, arguments, auxiliaries, topological
 from ..symbol.infer import check_shapes, infer_shapes, infer_types
 from ..symbol.symbol import Symbol, check_known
 
-__all__ = ["Program", "Step", "compile_symbol"]
+__all__ = ["Program", "Step", "compile_symbol", "mark"]
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class Program:
     dtypes: list[str]
     heads: list[int]  # the slots of the symbol's outputs
     names: dict[int, str]  # visible outputs of steps: their slot's name
+    wanted: frozenset[str] = frozenset()  # the arguments with gradients
     final: dict[int, list[int]] = field(
         default_factory=dict
     )  # step -> arguments whose gradient is complete after it
@@ -94,18 +95,20 @@ def compile_symbol(
                 params = {**params, "shape": found[id(n)][0]}
             steps.append(Step(n, n.op, params, ins, outs, n.num_visible))
             names.update(zip(outs, n.output_names, strict=False))
-    program = Program(
-        args, auxs, steps, slot_shapes, slot_dtypes, [slot[id(n), i] for n, i in symbol._heads], names
-    )
-    _mark(program, {n.name for n in args} if wanted is None else set(wanted))
+    heads = [slot[id(n), i] for n, i in symbol._heads]
+    with_gradient = frozenset(n.name for n in args) if wanted is None else frozenset(wanted)
+    program = Program(args, auxs, steps, slot_shapes, slot_dtypes, heads, names, with_gradient)
+    mark(program)
     return program
 
 
-def _mark(program: Program, wanted: set[str]) -> None:
+def mark(program: Program) -> None:
     """Decide through which steps gradients pass, and when each argument's gradient is complete."""
-    live = {i for i, n in enumerate(program.args) if n.name in wanted}
+    live = {i for i, n in enumerate(program.args) if n.name in program.wanted}
     waiting = set(live)
+    program.final.clear()
     for step in program.steps:
+        step.needs = ()
         needs = tuple(slot in live for slot in step.ins)
         if any(needs) and step.op.gradient_kernel is not None:
             step.needs = needs

@@ -11,12 +11,100 @@ from typing import Any
 
 import numpy as np
 
-from . import window  # noqa: F401  (registers convolution and pooling)
-from .ir import Array, At, Instr, Step, Value
+from . import window
+from .ir import Array, At, Copy, Instr, Step, Value
 from .lower import rule
-from .trace import Builder
+from .trace import Builder, Traced
 
 __all__: list[str] = []
+
+
+# -- BatchNorm over batch-innermost data: a channel is one run of memory --------------------------------------
+
+
+class ChannelDot(Instr):
+    """Σ x y of each channel, by BLAS. Promise: tolerance."""
+
+    __slots__ = ()
+
+    def __init__(self, x: Value, y: Value, out: Value) -> None:
+        super().__init__([x, y], [out])
+
+    def key(self) -> Any:
+        return "channel dot"
+
+    @property
+    def title(self) -> str:
+        return "dot of channels"
+
+    def flops(self) -> float:
+        return 2.0 * self.reads[0].size
+
+    def steps(self, at: At) -> list[Step]:
+        rows = [at(v).transpose(v.order).reshape(v.shape[1], -1) for v in self.reads]
+        return [(np.vecdot, (*rows, at(self.writes[0])))]
+
+
+def _channel_dot(b: Builder, x: Value, y: Value) -> Traced:
+    out = Value((x.shape[1],), x.dtype)
+    b.emit(ChannelDot(x, y, out))
+    return Traced(b, out)
+
+
+def _suits(step: Any, x: Value) -> bool:
+    order = window.innermost(len(x.shape))
+    return len(x.shape) > 2 and x.order == order and step.params["axis"] == 1 and x.dtype.itemsize >= 4
+
+
+def _batch_norm(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) -> list[Value] | None:
+    x, q = ins[0], step.params
+    if not _suits(step, x):
+        return None
+    data, gamma, beta, moving_mean, moving_var = (Traced(b, v) for v in ins)
+    wide = (-1, *(1,) * (len(x.shape) - 2))
+    if is_train and not q["use_global_stats"]:
+        share = x.shape[1] / x.size
+        mean = data.sum(axis=(0, *range(2, len(x.shape)))) * share
+        centred = data - mean.reshape(wide)
+        var = _channel_dot(b, centred.v, centred.v) * share
+        for moving, now in ((moving_mean, mean), (moving_var, var)):
+            b.emit(Copy((moving * q["momentum"] + now * (1 - q["momentum"])).v, moving.v))
+    else:
+        mean, var = Traced(b, b.copy(moving_mean.v)), Traced(b, b.copy(moving_var.v))
+        centred = data - mean.reshape(wide)
+    inverse = 1 / np.sqrt(var + q["eps"])
+    if q["fix_gamma"]:
+        b.emit(Copy(b.value(np.ones(gamma.shape, gamma.dtype)), gamma.v))
+    scale = inverse if q["fix_gamma"] else gamma * inverse
+    y = centred * scale.reshape(wide) + beta.reshape(wide)
+    return [y.v, mean.v, var.v]
+
+
+def _batch_norm_back(
+    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value], is_train: bool
+) -> list[Value | None] | None:
+    x, q = ins[0], step.params
+    if not _suits(step, x) or q["output_mean_var"]:
+        return None
+    g = Traced(b, b.ordered(heads[0], x.order))
+    data, gamma, mean, var = (Traced(b, v) for v in (x, ins[1], outs[1], outs[2]))
+    wide = (-1, *(1,) * (len(x.shape) - 2))
+    inverse = 1 / np.sqrt(var + q["eps"])
+    centred = data - mean.reshape(wide)
+    g_beta = g.sum(axis=(0, *range(2, len(x.shape))))
+    g_gamma = _channel_dot(b, g.v, centred.v) * inverse
+    scale = inverse if q["fix_gamma"] else gamma * inverse
+    if q["use_global_stats"] or not is_train:
+        g_x = g * scale.reshape(wide)
+    else:
+        share = x.shape[1] / x.size
+        g_x = g - centred * (g_gamma * inverse * share).reshape(wide)
+        g_x = (g_x - (g_beta * share).reshape(wide)) * scale.reshape(wide)
+    zero = b.value(np.broadcast_to(np.zeros((), gamma.dtype), gamma.shape))
+    return [g_x.v, zero if q["fix_gamma"] else g_gamma.v, g_beta.v, None, None]
+
+
+rule("BatchNorm", _batch_norm, _batch_norm_back)
 
 
 # -- softmax and cross-entropy: p - onehot(label), without making the one-hot ---------------------------------
@@ -66,7 +154,7 @@ def _cross_entropy(
 
 
 def _softmax_output_back(
-    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value]
+    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value], is_train: bool
 ) -> list[Value | None] | None:
     q, y, label = step.params, outs[0], ins[1]
     plain = not (q["multi_output"] or q["use_ignore"] or q["out_grad"] or q["smooth_alpha"])

@@ -330,7 +330,7 @@ def _own_pad(g: Geometry, dims: int) -> tuple[int, ...]:
     return g.pad if dims == 2 else g.pad[1:]
 
 
-def _convolution(b: Builder, step: Any, ins: Sequence[Value]) -> list[Value] | None:
+def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) -> list[Value] | None:
     x, weight = ins[:2]
     shape = step_shape(step, x, weight)
     y = Value(shape, x.dtype, order=innermost(len(shape)))
@@ -350,7 +350,7 @@ def step_shape(step: Any, x: Value, weight: Value) -> tuple[int, ...]:
 
 
 def _convolution_back(
-    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value]
+    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value], is_train: bool
 ) -> list[Value | None] | None:
     x, weight, y = ins[0], ins[1], outs[0]
     g = _geometry(step.params, x, y) if _is_plain(step.params) else None
@@ -582,7 +582,7 @@ def _pooled(params: Any, x: Value) -> tuple[Pooled, tuple[int, ...], list[int], 
     return sizes, tuple(pad), after, scale
 
 
-def _pooling(b: Builder, step: Any, ins: Sequence[Value]) -> list[Value] | None:
+def _pooling(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) -> list[Value] | None:
     x, params = ins[0], step.params
     found = _pooled(params, x)
     if found is None:
@@ -602,7 +602,7 @@ def _pooling(b: Builder, step: Any, ins: Sequence[Value]) -> list[Value] | None:
 
 
 def _pooling_back(
-    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value]
+    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value], is_train: bool
 ) -> list[Value | None] | None:
     x, params = ins[0], step.params
     found = _pooled(params, x)
