@@ -6,8 +6,8 @@
     mx.profiler.set_state("stop")
     mx.profiler.dump()
 
-It imports nothing of psdist but its errors, so that every layer may record into it: `if profiler.is_on():
-profiler.record(...)`, or `with profiler.span(...)`. When it is off that costs one attribute look-up.
+It imports nothing of psdist but its errors, so that every layer may record into it: `with profiler.span(...)`,
+or where a microsecond counts, `if profiler.watching.imperative: ...`, which is one attribute.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ __all__ = [
     "set_config",
     "set_state",
     "span",
+    "watching",
 ]
 
 _MAX_EVENTS = 1_000_000  # some 300 MB: what comes after is counted, not kept
@@ -62,7 +63,7 @@ _OPTIONS = {
     "profile_process",
     "gpu_memory_profile_filename_prefix",
 }
-_CATEGORIES = {"operator": "profile_imperative", "symbolic": "profile_symbolic", "api": "profile_api"}
+_KINDS = ("imperative", "symbolic", "api")  # of what psdist itself records; users' spans are always kept
 
 
 @dataclass(slots=True)
@@ -110,16 +111,30 @@ class _Recorder:
                 self.dropped += 1
 
 
+@dataclass(slots=True)
+class _Watching:
+    """Which of psdist's own work is recorded now."""
+
+    imperative: bool = False
+    symbolic: bool = False
+    api: bool = False
+
+
 _recorder = _Recorder()
+watching = _Watching()
 
 
-def is_on(category: str | None = None) -> bool:
-    """Whether anything recorded now is kept; of a category, whether `set_config` chose it."""
-    if not _recorder.running or _recorder.paused:
-        return False
-    if category is None or _recorder.options.get("profile_all"):
-        return True
-    return bool(_recorder.options.get(_CATEGORIES.get(category, ""), category not in _CATEGORIES))
+def _update() -> None:
+    """After a change of state or options."""
+    for kind in _KINDS:
+        options = _recorder.options
+        chosen = options.get("profile_all") or options.get(f"profile_{kind}")
+        setattr(watching, kind, is_on() and bool(chosen))
+
+
+def is_on() -> bool:
+    """Whether what is recorded now is kept."""
+    return _recorder.running and not _recorder.paused
 
 
 def now() -> float:
@@ -129,7 +144,7 @@ def now() -> float:
 
 def record(name: str, category: str, start: float, duration: float, **details: Any) -> None:
     """Keep one span of time, by `now()`'s clock, if the profiler is on."""
-    if is_on(category):
+    if is_on():
         event: dict[str, Any] = {"name": name, "cat": category, "ph": "X", "ts": start, "dur": duration}
         if details:
             event["args"] = details
@@ -158,6 +173,7 @@ def set_config(**kwargs: Any) -> None:
         raise ConfigError(f"profiler: unknown options {sorted(unknown)}; known are {sorted(_OPTIONS)}")
     _refuse_servers(kwargs.get("profile_process", "worker"))
     _recorder.options.update(kwargs)
+    _update()
 
 
 def set_state(state: str = "stop", profile_process: str = "worker") -> None:
@@ -167,18 +183,21 @@ def set_state(state: str = "stop", profile_process: str = "worker") -> None:
     _refuse_servers(profile_process)
     _recorder.running = state == "run"
     _recorder.paused = False
+    _update()
 
 
 def pause(profile_process: str = "worker") -> None:
     """Record nothing until `resume`."""
     _refuse_servers(profile_process)
     _recorder.paused = True
+    _update()
 
 
 def resume(profile_process: str = "worker") -> None:
     """Go on after `pause`."""
     _refuse_servers(profile_process)
     _recorder.paused = False
+    _update()
 
 
 def _refuse_servers(process: str) -> None:
@@ -229,7 +248,8 @@ def dumps(reset: bool = False, format: str = "table", sort_by: str = "total", as
             average = t.total / t.count
             row = {"Count": t.count, "Total": t.total, "Min": t.low, "Max": t.high, "Avg": average}
             out[category][name] = {k: v if k == "Count" else v / 1000 for k, v in row.items()}
-        return json.dumps({"Time": out, "Unit": {"Time": "ms"}}, indent=4)
+        units = {"Time": "ms", "Memory": "bytes"}
+        return json.dumps({"Time": out, "Memory": {}, "Unit": units}, indent=4)
     lines = ["", "Profile Statistics:"]
     for category in dict.fromkeys(category for (category, _), _ in totals):
         lines += ["", category, "=" * len(category)]

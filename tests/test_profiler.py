@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import psdist as mx
 from psdist import profiler
 from psdist.errors import ConfigError
 
@@ -12,6 +13,7 @@ from psdist.errors import ConfigError
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
     monkeypatch.setattr(profiler, "_recorder", profiler._Recorder())
+    monkeypatch.setattr(profiler, "watching", profiler._Watching())
     profiler.set_config(filename=str(tmp_path / "profile.json"))
     return tmp_path / "profile.json"
 
@@ -74,21 +76,27 @@ def test_counters_and_marks_keep_their_values(fresh):
     assert [(e["name"], e["s"]) for e in got if e["ph"] == "i"] == [("epoch", "g")]
 
 
-def test_categories_are_recorded_as_chosen(fresh):
+def test_psdists_own_work_is_watched_as_chosen(fresh):
+    def watched():
+        w = profiler.watching
+        return [kind for kind in ("imperative", "symbolic", "api") if getattr(w, kind)]
+
     profiler.set_config(profile_imperative=True)
+    assert watched() == []
     profiler.set_state("run")
-    assert profiler.is_on("operator")
-    assert not profiler.is_on("symbolic")
-    profiler.record("dot", "operator", 0.0, 5.0, shape=[2, 3])
-    profiler.record("plan", "symbolic", 0.0, 5.0)
+    assert watched() == ["imperative"]
     profiler.set_config(profile_all=True)
-    profiler.record("plan", "symbolic", 0.0, 5.0)
+    assert watched() == ["imperative", "symbolic", "api"]
+    profiler.pause()
+    assert watched() == []
+    profiler.resume()
+    profiler.record("dot", "operator", 0.0, 5.0, shape=[2, 3])
     got = events(fresh)
-    assert [(e["name"], e.get("args")) for e in got] == [("dot", {"shape": [2, 3]}), ("plan", None)]
+    assert [(e["name"], e["args"]) for e in got] == [("dot", {"shape": [2, 3]})]
+    assert watched() == []
 
 
 def test_the_table_adds_up_by_name():
-    profiler.set_config(profile_all=True)
     profiler.set_state("run")
     for duration in (1000.0, 3000.0):
         profiler.record("dot", "operator", 0.0, duration)
@@ -154,3 +162,16 @@ def test_wrong_arguments_are_named():
         profiler.Domain("d").new_marker("m").mark("world")
     with pytest.raises(ConfigError, match="mode is 'x'; wanted one of symbolic"):
         profiler.profiler_set_config("x")
+
+
+def test_operators_are_recorded_one_by_one(fresh):
+    profiler.set_config(profile_imperative=True, profile_symbolic=True)
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2, name="fc")
+    exe = net.simple_bind(mx.cpu(), data=(3, 4))
+    x = mx.nd.ones((2, 2))
+    profiler.set_state("run")
+    (mx.nd.sqrt(x) + 1) + 1
+    exe.forward()
+    by_name = json.loads(profiler.dumps(format="json"))["Time"]["operator"]
+    assert (by_name["sqrt"]["Count"], by_name["_plus_scalar"]["Count"]) == (1, 2)
+    assert "fc" in by_name
