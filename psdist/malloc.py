@@ -26,4 +26,4 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, _KEPT), (_M_TOP_PAD, _STEP))
-    return all([bool(mallopt(option, value)) for option, value in settings])
+    return all(mallopt(option, value) for option, value in settings)

@@ -101,7 +101,7 @@ class KVStore(ABC):
         Raises UnknownKey, BadValue.
         """
         pushed = self._checked("pushpull", key, value)
-        pulled = pushed if out is None else self._checked("pushpull", key, out)
+        pulled = self._checked("pull", key, value if out is None else out)
         self._pushpull(pushed, pulled, priority)
 
     def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:
@@ -193,6 +193,10 @@ class KVStore(ABC):
             for array in arrays:
                 if array.shape != spec.shape:
                     raise BadValue(f"{verb} {k!r}: shape {array.shape}, wanted {spec.shape} as initialised")
+                if array.dtype != spec.dtype and verb != "pull":
+                    _check_cast(verb, k, array.dtype, spec.dtype)
+                if verb == "pull" and not array.flags.writeable:
+                    raise BadValue(f"pull {k!r}: `out` is read-only; wanted an array to write to")
         return pairs
 
     def _check_kind(self, pairs: Pairs) -> None:
@@ -245,6 +249,11 @@ def _array(verb: str, key: Key, value: Any) -> Array[Any]:
     if not isinstance(array, np.ndarray):
         raise ConfigError(f"{verb} {key!r}: {type(value).__name__}, wanted an NDArray")
     return array
+
+
+def _check_cast(verb: str, key: Key, given: np.dtype[Any], wanted: np.dtype[Any]) -> None:
+    if not np.can_cast(given, wanted, "same_kind"):
+        raise BadValue(f"{verb} {key!r}: {given.name} does not fit into {wanted.name} as initialised")
 
 
 def _count(value: Any) -> str:

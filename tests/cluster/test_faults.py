@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from psdist.settings import Settings
 
@@ -130,6 +132,27 @@ def test_a_worker_that_waits_too_long_names_the_server_the_key_and_the_slow_work
     assert "from server 0 (tcp://127.0.0.1:" in said
     assert "after 2 s: worker 1 is at step 0, this worker at 1" in said
     slow.wait(15)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> str:
+    public, secret = zmq.curve_keypair()
+    path = tmp_path / "job.key"
+    path.touch(0o600)
+    path.write_text(f'curve\n    public-key = "{public.decode()}"\n    secret-key = "{secret.decode()}"\n')
+    return str(path)
+
+
+def test_a_job_with_keys_is_joined_by_those_who_have_them_and_by_nobody_else(
+    clusters: Any, key_file: str
+) -> None:
+    cluster = clusters(1, 1, PSDIST_KEY_FILE=key_file, PSDIST_CONNECT_TIMEOUT=2)
+    others = cluster.serve()
+    stranger = cluster.worker(0, "join", {"PSDIST_KEY_FILE": ""}).wait(10)
+    assert stranger.code == 1
+    assert "did not let this worker in: PSDIST_KEY_FILE must name the job's keys" in stranger.last_line
+    assert cluster.worker(0, "join").wait().result == [0, 1]
+    assert [process.wait().code for process in others] == [0, 0]
 
 
 def test_one_script_serves_every_role(clusters: Any) -> None:

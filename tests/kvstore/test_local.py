@@ -90,6 +90,12 @@ def test_one_device_with_an_updater_is_not_copied(kv: KVStore) -> None:
     assert np.shares_memory(seen[0]._data, grad._data)
 
 
+def _read_only() -> Any:
+    array = np.ones((2, 3), np.float32)
+    array.flags.writeable = False
+    return array
+
+
 @pytest.mark.parametrize(
     ("do", "cls", "said"),
     [
@@ -107,6 +113,16 @@ def test_one_device_with_an_updater_is_not_copied(kv: KVStore) -> None:
             lambda kv: kv.pull("fc1_weight", out=[nd.ones((2, 3)), nd.ones((1,))]),
             BadValue,
             "pull 'fc1_weight': shape (1,), wanted (2, 3) as initialised",
+        ),
+        (
+            lambda kv: kv.pull("fc1_weight", out=_read_only()),
+            BadValue,
+            "pull 'fc1_weight': `out` is read-only; wanted an array to write to",
+        ),
+        (
+            lambda kv: kv.push("fc1_weight", np.ones((2, 3), np.complex64)),
+            BadValue,
+            "push 'fc1_weight': complex64 does not fit into float32 as initialised",
         ),
         (
             lambda kv: kv.pull("fc1_weight"),

@@ -129,6 +129,17 @@ def test_a_missing_scheduler_is_an_error_that_says_where_it_was_looked_for() -> 
     )
 
 
+def test_a_scheduler_that_does_not_let_us_in_is_a_matter_of_keys() -> None:
+    world = World(connect_timeout_s=2.0)
+    join = world.start()
+    world.client.turned_away(SCHEDULER)
+    world.pass_time(2.0)
+    assert str(join.error) == (
+        "the scheduler (tcp://127.0.0.1:9091) did not let this worker in: PSDIST_KEY_FILE must name the job's "
+        "keys on both sides, or on neither"
+    )
+
+
 def test_a_refusal_to_join_is_raised_with_the_schedulers_words() -> None:
     world = World()
     join = world.start()

@@ -140,6 +140,7 @@ class Client:
         self._address: dict[Peer, str] = {}
         self._greeting: dict[Peer, int] = {}  # seq of the Hello that is not answered yet
         self._welcomed: set[Peer] = set()
+        self._turned_away: set[Peer] = set()
         self._join: Call | None = None
         self._heartbeat_s = settings.heartbeat_s
         self._dead_after_s = settings.dead_after_s
@@ -213,6 +214,10 @@ class Client:
             request.call.fail(error)
         else:
             self.fail(error)
+
+    def turned_away(self, peer: Peer) -> None:
+        """Somebody listens where the peer should be, but does not speak with us: mostly a matter of keys."""
+        self._turned_away.add(peer)
 
     def reconnected(self, peer: Peer, now: float) -> None:
         """The connection to a peer broke and is there again: nobody knows what arrived."""
@@ -333,7 +338,15 @@ class Client:
     def _give_up_joining(self) -> None:
         settings = self.settings
         waited_for = [self._name(peer) for peer in sorted(self._greeting)]
-        if SCHEDULER not in self._welcomed:
+        if turned_away := sorted(self._turned_away - self._welcomed):
+            names = " and ".join(self._name(peer) for peer in turned_away)
+            self.fail(
+                RequestTimeout(
+                    f"{names} did not let this worker in: PSDIST_KEY_FILE must name the job's keys on both "
+                    "sides, or on neither"
+                )
+            )
+        elif SCHEDULER not in self._welcomed:
             self.fail(
                 RequestTimeout(
                     f"no scheduler answered at {self._address[SCHEDULER]} within "

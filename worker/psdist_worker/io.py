@@ -47,6 +47,12 @@ _READ_AT_ONCE = 64  # messages of one socket before the others get their turn
 _RECONNECT_MS = 50
 _RECONNECT_MAX_MS = 1000
 
+_HANDSHAKE_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
 _Socket = zmq.Socket[bytes]
 
 
@@ -213,7 +219,7 @@ class _Loop:
             self._monitors.pop(peer).close(linger=0)
             old.close(linger=0)
         sock = _new_socket(self._context, self._settings)
-        monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | _HANDSHAKE_FAILED)
         sock.connect(address)
         self._sockets[peer] = sock
         self._monitors[peer] = monitor
@@ -263,9 +269,12 @@ class _Loop:
     def _read_monitor(self, peer: Peer, monitor: _Socket, now: float) -> None:
         while True:
             try:
-                monitor.recv_multipart(zmq.DONTWAIT)
+                event, _ = monitor.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
+            if int.from_bytes(event[:2], "little") & _HANDSHAKE_FAILED:
+                self._client.turned_away(peer)
+                continue
             self._connections[peer] += 1
             if self._connections[peer] > 1:
                 _log.warning("the connection to peer %d is back; sending again what was not answered", peer)

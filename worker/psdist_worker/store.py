@@ -45,6 +45,7 @@ __all__ = ["DistKVStore", "create"]
 _ROUNDS_AHEAD = 4  # of a key, pushed and not acknowledged: bounds the pool, and stays within MAX_ROUNDS_AHEAD
 _SSP_STALENESS = 4  # dist_ssp's, until set_staleness
 _BACKSTOP_S = 10.0  # beyond a deadline that the socket thread keeps: if it does not, this thread gives up
+_SWITCH_S = 0.0005
 _DTYPES = frozenset(DTYPES.values())
 
 
@@ -81,6 +82,8 @@ class DistKVStore(KVStore):
         self._rates = Rates()
         self._is_closed = False
         self._pid = os.getpid()
+        # half a millisecond, so that a loop of small operators does not starve the socket thread of the GIL
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
         self._client = Client(settings, secrets.randbits(62))
         self._io = IO(self._client, settings)
         self._io.start()
