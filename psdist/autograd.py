@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .errors import GraphError, ShapeError
+from .ops.sparse import RowSparse
 
 if TYPE_CHECKING:
     from .ndarray.array import NDArray
@@ -224,7 +225,7 @@ def _gradients(
             raise ShapeError(f"backward: a head gradient of shape {hg.shape} for a head of shape {h.shape}")
         arrive(h._source, np.ones_like(h._data) if hg is None else hg._data)
     for node in _reachable(heads):
-        arrived = [sums.pop((id(node), i), None) for i in range(node.num_visible)]
+        arrived = [_dense(sums.pop((id(node), i), None)) for i in range(node.num_visible)]
         if all(a is None for a in arrived):
             continue
         given = []
@@ -242,6 +243,24 @@ def _gradients(
     return {i: (leaf, sums[i, 0]) for i, leaf in leaves.items()}
 
 
+def _dense(g: Array | RowSparse | None) -> Array | None:
+    return g.dense() if isinstance(g, RowSparse) else g
+
+
+def _deliver(leaf: Leaf, g: Array | RowSparse) -> None:
+    """Put a gradient, or add it, where its variable wants it."""
+    target = leaf.grad
+    if target.stype != "default":
+        arrived = target._like(g)
+        target._assign(target + arrived if leaf.req == "add" else arrived)
+    elif leaf.req == "add" and isinstance(g, RowSparse):
+        target._data[g.indices] += g.data
+    elif leaf.req == "add":
+        target._data[...] += g
+    else:
+        target._data[...] = _dense(g)
+
+
 def backward(
     heads: NDArray | Sequence[NDArray],
     head_grads: NDArray | Sequence[NDArray | None] | None = None,
@@ -257,11 +276,7 @@ def backward(
         heads = [heads]  # type: ignore[list-item]
         head_grads = None if head_grads is None else [head_grads]  # type: ignore[list-item]
     for leaf, g in _gradients(heads, head_grads, train_mode).values():  # type: ignore[arg-type]
-        target = leaf.grad._data
-        if leaf.req == "add":
-            target += g
-        else:
-            target[...] = g
+        _deliver(leaf, g)
 
 
 def grad(
@@ -286,7 +301,7 @@ def grad(
         if v._source is None or not isinstance(v._source[0], Leaf):
             raise GraphError("grad: a variable was not marked; call attach_grad() on it before recording")
         _, g = found.get(id(v._source[0]), (None, None))
-        out.append(v._like(np.zeros_like(v._data) if g is None else np.array(g)))
+        out.append(v._like(np.zeros_like(v._data) if g is None else g if isinstance(g, RowSparse) else np.array(g)))
     return out[0] if single else out
 
 

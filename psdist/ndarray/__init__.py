@@ -6,6 +6,7 @@ An operator's function is made when it is first asked for.
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import types
 from collections.abc import Sequence
@@ -52,10 +53,25 @@ def _lookup(name: str, prefix: str = "") -> Any:
     return function_of(op, name)
 
 
+_LAZY = {  # what lies in modules that are loaded when first used
+    "CSRNDArray": "sparse",
+    "BaseSparseNDArray": "sparse",
+    "RowSparseNDArray": "sparse",
+    "cast_storage": "sparse",
+    "csr_matrix": "sparse",
+    "row_sparse_array": "sparse",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    found = _lookup(name)
+    if name in ("sparse", "random"):
+        return importlib.import_module(f".{name}", __name__)
+    if name in _LAZY:
+        found = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    else:
+        found = _lookup(name)
     globals()[name] = found
     return found
 
@@ -137,6 +153,13 @@ def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = Tr
     return invoke(ops.get("Concat"), arrays, {"dim": axis, "num_args": len(arrays)})  # type: ignore[no-any-return]
 
 
+def Embedding(*args: Any, **kwargs: Any) -> NDArray:
+    """See the operator `Embedding`; with `sparse_grad` True, the weight's gradient is row-sparse."""
+    if str(kwargs.get("sparse_grad")) in ("True", "1"):
+        return __getattr__("sparse").embedding(*args, **kwargs)  # type: ignore[no-any-return]
+    return _lookup("Embedding")(*args, **kwargs)  # type: ignore[no-any-return]
+
+
 def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:
     """Write into row i of `out` a one at `indices[i]` and zeros elsewhere."""
     out._data[...] = 0
@@ -195,7 +218,11 @@ _BINARY_FUNCTIONS = {
 def _binary_function(name: str, method: str) -> Any:
     mirrored = {"__gt__": "__lt__", "__ge__": "__le__", "__lt__": "__gt__", "__le__": "__ge__"}
 
+    wide = {"subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "modulo": "mod"}
+
     def call(lhs: Any, rhs: Any) -> Any:
+        if isinstance(lhs, NDArray) and isinstance(rhs, NDArray) and {lhs.stype, rhs.stype} != {"default"}:
+            return invoke(ops.get(f"broadcast_{wide.get(name, name)}"), [lhs, rhs], {})
         if isinstance(lhs, NDArray):
             return getattr(lhs, method)(rhs)
         if isinstance(rhs, NDArray):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ops
+from .. import ops, profiler
 from ..autograd import Leaf, Node, Source, backward, state
 from ..context import Context, cpu, current_context
 from ..errors import ConfigError, GraphError, PSError, ShapeError
@@ -185,8 +185,12 @@ class NDArray:
                 f"copyto: an array of shape {self.shape} does not fit one of shape {other.shape}"
             )
         if other is not self:
-            other._data[...] = self._data
+            other._assign(self)
         return other
+
+    def _assign(self, other: NDArray) -> None:
+        """Take the elements of `other`, an array of the same shape, keeping dtype and kind of storage."""
+        self._data[...] = other._data
 
     def as_in_context(self, context: Context) -> NDArray:
         """Itself if it lives on that device, else a copy there."""
@@ -231,6 +235,9 @@ class NDArray:
         """
         if grad_req not in ("write", "add", "null"):
             raise GraphError(f"attach_grad: grad_req is {grad_req!r}; wanted 'write', 'add' or 'null'")
+        if stype not in (None, "default"):
+            _call_sparse("_attach", self, grad_req, stype)
+            return
         self._source = (Leaf(NDArray(np.zeros_like(self._data), self._ctx), grad_req), 0)
 
     def backward(
@@ -242,7 +249,7 @@ class NDArray:
     def zero_grad(self) -> None:
         """Set `.grad` to zero."""
         if self.grad is not None:
-            self.grad._data[...] = 0
+            self.grad[:] = 0
 
     # -- shape -----------------------------------------------------------------------------------------------
 
@@ -340,12 +347,15 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
                 raise ShapeError(
                     f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
                 )
+            start = profiler.now() if profiler.watching.imperative else 0.0
             try:
                 z = kernel(x, y)
             except ValueError as e:
                 raise ShapeError(
                     f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together"
                 ) from e
+            if start:
+                profiler.record(wide.name, "operator", start, profiler.now() - start)
             out = NDArray(z, self._ctx)
             if state.recording and (self._source is not None or other._source is not None):
                 out._source = (Node(wide, nothing, (x, y), (z,), (self._source, other._source), 1), 0)
@@ -367,10 +377,13 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
 def _scalar(x: NDArray, number: Any, op: Op, ufunc: Any) -> NDArray:
     data = x._data
     number = float(number)
+    start = profiler.now() if profiler.watching.imperative else 0.0
     if ufunc is not None and data.dtype.kind == "f":
         z = ufunc(data, number)
     else:
         z = op.kernel(data, scalar=number)
+    if start:
+        profiler.record(op.name, "operator", start, profiler.now() - start)
     out = NDArray(z, x._ctx)
     if state.recording and x._source is not None:
         out._source = (Node(op, {"scalar": number}, (data,), (z,), (x._source,), 1), 0)
@@ -389,7 +402,7 @@ def _in_place(method: Callable[[NDArray, Any], NDArray]) -> Callable[[NDArray, A
         result = method(self, other)
         if result.shape != self.shape:
             raise ShapeError(f"in place: the result has shape {result.shape}, the array {self.shape}")
-        self._data[...] = result._data
+        self._assign(result)
         return self
 
     return forward
@@ -450,7 +463,11 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
     The dtype is float32 unless it is given or `source_array` is an NDArray.
     """
     if isinstance(source_array, NDArray):
+        if source_array.stype != "default":
+            return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
         return NDArray(np.array(source_array._data, dtype=dtype), _usable(ctx or source_array._ctx))
+    if type(source_array).__module__.startswith("scipy.sparse"):
+        return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
     try:
         data = np.array(source_array, dtype=np.float32 if dtype is None else dtype)
     except (TypeError, ValueError) as e:
@@ -463,13 +480,17 @@ def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray
     return NDArray(ndarray if zero_copy else ndarray.copy(), _CPU0)
 
 
-def empty(shape: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+def empty(shape: Any, ctx: Context | None = None, dtype: Any = None, stype: str | None = None) -> NDArray:
     """An array whose elements are not set."""
+    if stype not in (None, "default"):
+        return _call_sparse("empty", stype, shape, ctx, dtype)  # type: ignore[no-any-return]
     return NDArray(np.empty(_shape(shape), dtype or np.float32), _usable(ctx))
 
 
 def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of zeros."""
+    if kwargs.get("stype") not in (None, "default"):
+        return _call_sparse("zeros", kwargs["stype"], shape, ctx, dtype)  # type: ignore[no-any-return]
     return _sparse_or(NDArray(np.zeros(_shape(shape), dtype or np.float32), _usable(ctx)), kwargs)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import profiler
 from ..autograd import Node, state
 from ..errors import GraphError, PSError, ShapeError
 from ..ops.registry import Op
@@ -45,6 +46,12 @@ def invoke(
 
     Raises ShapeError naming operator, argument, what was given and what was wanted.
     """
+    if any(type(a) is not NDArray for a in arrays):
+        from . import sparse
+
+        found = sparse.try_invoke(op, arrays, params, out)
+        if found is not NotImplemented:
+            return found
     xs = [a._data for a in arrays]
     try:
         key = (op, tuple(x.shape for x in xs), tuple(x.dtype for x in xs), tuple(params.values()))
@@ -63,7 +70,11 @@ def invoke(
         extra["rng"] = generator(ctx)
     with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
         try:
-            result = op.kernel(*xs, **params, **extra)
+            if profiler.watching.imperative:
+                with profiler.span(op.name, "operator"):
+                    result = op.kernel(*xs, **params, **extra)
+            else:
+                result = op.kernel(*xs, **params, **extra)
         except PSError:
             raise
         except (ValueError, TypeError, IndexError, ArithmeticError) as e:
@@ -95,13 +106,13 @@ def _context_of(params: Mapping[str, Any]) -> Any:
 def _write(op: Op, outputs: Sequence[NDArray], out: NDArray | Sequence[NDArray]) -> Any:
     targets = [out] if isinstance(out, NDArray) else list(out)
     for target, y in zip(targets, outputs, strict=False):
-        if target._data.shape != y._data.shape:
-            raise ShapeError(f"{op.name}: out has shape {target._data.shape}, the result {y._data.shape}")
+        if target.shape != y._data.shape:
+            raise ShapeError(f"{op.name}: out has shape {target.shape}, the result {y._data.shape}")
         if state.recording and target._source is not None:
             raise GraphError(
                 f"{op.name}: out is part of the recorded graph; writing into it would change its history"
             )
-        target._data[...] = y._data
+        target._assign(y)
         target._source = y._source
     return out
 

@@ -21,13 +21,13 @@ import math
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PSError, ShapeError
+from ..ops.sparse import CSR, RowSparse
 
 __all__ = ["CSR", "Param", "RowSparse", "dump_params", "load_params", "save_params"]
 
@@ -52,25 +52,6 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     7: np.dtype("?"),
 }
 _DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RowSparse:
-    """An array of `shape` whose rows are zero but for `data[k]` at row `indices[k]`."""
-
-    data: NDArray[Any]  # (n, *shape[1:])
-    indices: NDArray[Any]  # (n,), int64, ascending, no row twice
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CSR:
-    """A matrix by rows: row `r` has `data[a:b]` in columns `indices[a:b]`, with `a, b = indptr[r : r + 2]`."""
-
-    data: NDArray[Any]  # (n,)
-    indptr: NDArray[Any]  # (shape[0] + 1,), int64, from 0 to n
-    indices: NDArray[Any]  # (n,), int64, each < shape[1]
-    shape: tuple[int, ...]
 
 
 Param = NDArray[Any] | RowSparse | CSR
