@@ -30,6 +30,7 @@ _DRAIN_S = 1.0  # how long to read on after everything was killed
 _SWEEP_S = 5.0
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_WORDS = 200  # characters
+_PIPE_NBYTES = 1 << 16  # what a Linux pipe holds
 
 
 class Contact(Protocol):
@@ -237,8 +238,8 @@ class Supervisor:
         code = process.popen.wait()
         process.ended_at = _time_of_day()
         for key in list(self._selector.get_map().values()):  # its last words, if they are still in the pipe
-            if key.fileobj in (process.popen.stdout, process.popen.stderr):
-                key.data()
+            if key.fileobj in (process.popen.stdout, process.popen.stderr) and key.data():
+                key.data()  # twice: a pipe's fill may come in two pieces
         exit = Exit(process.member, process.popen.pid, code, time.monotonic(), process.last_words)
         if self._ending.exited(exit):
             if len(self._ending.failures) == 1:
@@ -255,26 +256,23 @@ class Supervisor:
     # ── what they print ───────────────────────────────────────────────────────────────────────────
 
     def _reader(self, process: _Process, name: str, stream: IO[bytes]) -> Callable[[], bool]:
-        """A function that prints what `stream` has now; False at its end."""
+        """A function that prints what `stream` has now, a pipe's fill at most; True if there was something."""
         lines = process.lines[name]
 
         def read() -> bool:
-            while True:
-                try:
-                    data = os.read(stream.fileno(), 1 << 16)
-                except BlockingIOError:
-                    return True
-                whole = lines.feed(data) if data else lines.end()
-                if name == "err":
-                    self._listen(process, whole)
-                if process.member == BAR_OWNER:
-                    self._screen.bar(process.member, _bar(process))
-                self._screen.lines(process.member, name, whole)
-                if not data:
-                    self._selector.unregister(stream)
-                    return False
-                if len(data) < 1 << 16:
-                    return True
+            try:
+                data = os.read(stream.fileno(), _PIPE_NBYTES)
+            except BlockingIOError:
+                return False
+            whole = lines.feed(data) if data else lines.end()
+            if name == "err":
+                self._listen(process, whole)
+            if process.member == BAR_OWNER:
+                self._screen.bar(process.member, _bar(process))
+            self._screen.lines(process.member, name, whole)
+            if not data:
+                self._selector.unregister(stream)
+            return bool(data)
 
         return read
 
