@@ -35,7 +35,7 @@ DCASGD = from_rule(dcasgd.DCASGD, order="momentum lamda", pack=lambda arrays: (N
 Adam = from_rule(
     adam.Adam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon lazy_update", lazy_update=True
 )
-AdaGrad = from_rule(adagrad.AdaGrad, order="eps")
+AdaGrad = from_rule(adagrad.AdaGrad, order="eps", always_lazy=True)
 AdaDelta = from_rule(adadelta.AdaDelta, order="rho epsilon")
 RMSProp = from_rule(
     rmsprop.RMSProp,
@@ -43,7 +43,7 @@ RMSProp = from_rule(
     order="learning_rate gamma1 gamma2 epsilon centered clip_weights",
     pack=tuple,
 )
-Ftrl = from_rule(ftrl.Ftrl, learning_rate=0.1, order="lamda1 learning_rate beta")
+Ftrl = from_rule(ftrl.Ftrl, learning_rate=0.1, order="lamda1 learning_rate beta", always_lazy=True)
 FTML = from_rule(ftml.FTML, order="beta1 beta2 epsilon")
 Nadam = from_rule(nadam.Nadam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon schedule_decay")
 Adamax = from_rule(adamax.Adamax, learning_rate=0.002, order="learning_rate beta1 beta2")

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..ndarray import NDArray
 from ..registry import Registry
-from .rule import Number, Rule
+from .rule import Array, Number, Rule
 
 if TYPE_CHECKING:
     from ..lr_scheduler import LRScheduler
@@ -208,6 +208,8 @@ class RuleOptimizer(Optimizer):
     rule_class: ClassVar[type[Rule]]
     _numbers: ClassVar[Callable[[Any], tuple[Number, ...]]]  # attributes, in the rule's order
 
+    lazy_update: bool = False  # of a row_sparse gradient: rows that it does not have are left as they are
+
     _rule: Rule | None = None  # made from _rule_numbers
     _rule_numbers: tuple[Number, ...] = ()
 
@@ -245,19 +247,31 @@ class RuleOptimizer(Optimizer):
                 self.update(i, w, g, s)
             return
         self._update_count(index)
-        rule, lr, wd = self._rule_for(index), self._get_lr(index), self._get_wd(index)
-        t = self._index_update_count[index]
+        if weight.stype == "default":
+            self._apply(index, weight._data, grad, state)
+        elif len(weight.data) == len(weight):  # row_sparse, with every row stored
+            self._apply(index, weight.data._data, grad, state)
+        else:
+            value = weight.asnumpy()
+            self._apply(index, value, grad, state)
+            weight[:] = value
+
+    def _apply(self, index: Index, value: Array, grad: NDArray, state: Any) -> None:
+        rule = self._rule_for(index)
+        now: Any = {
+            "lr": self._get_lr(index),
+            "wd": self._get_wd(index),
+            "t": self._index_update_count[index],
+        }
         arrays = tuple(a._data for a in _leaves(state))
-        if grad.stype == "row_sparse":
-            if rule.elementwise and getattr(self, "lazy_update", True):
-                rows = grad.indices._data.astype(np.intp)
-                value, parts = weight._data[rows], tuple(a[rows] for a in arrays)
-                rule.update(value, grad.data._data, parts, lr=lr, wd=wd, t=t)
-                for target, source in zip((weight._data, *arrays), (value, *parts), strict=True):
-                    target[rows] = source
-                return
-            grad = grad.tostype("default")
-        rule.update(weight._data, grad._data, arrays, lr=lr, wd=wd, t=t)
+        if grad.stype == "row_sparse" and self.lazy_update:
+            rows = grad.indices._data
+            parts = tuple(a[rows] for a in (value, *arrays))
+            rule.update(parts[0], grad.data._data, parts[1:], **now)
+            for target, source in zip((value, *arrays), parts, strict=True):
+                target[rows] = source
+        else:
+            rule.update(value, grad._data, arrays, **now)
 
 
 def _wrap(a: Any, like: NDArray) -> NDArray:
@@ -279,13 +293,14 @@ def from_rule(
     learning_rate: float = 0.01,
     pack: Callable[[list[NDArray]], Any] = RuleOptimizer._pack,
     master_first: bool = True,
+    always_lazy: bool = False,
     **options: Any,
 ) -> type[RuleOptimizer]:
     """The class that scripts use for a rule; still to be registered.
 
-    `order` names the constructor's leading arguments; `pack` and `master_first` give the state the form that
-    MXNet's has; `options` are arguments that the rule has no number
-    for, with their defaults. The rest of the arguments are `Optimizer`'s.
+    `order` names the constructor's leading arguments; `pack` and `master_first` give the state the form
+    that MXNet's has; `always_lazy` leaves rows without a gradient alone; `options` are arguments that the
+    rule has no number for, with their defaults. The rest of the arguments are `Optimizer`'s.
     """
     fields = {f.name: f.default for f in dataclasses.fields(rule_class)}
     shared = inspect.signature(Optimizer.__init__).parameters
@@ -332,6 +347,7 @@ def from_rule(
             "rule_class": rule_class,
             "_pack": staticmethod(pack),
             "_master_first": master_first,
+            "lazy_update": always_lazy,
             "_numbers": staticmethod(getter if len(names) > 1 else lambda self: (getter(self),)),
         },
     )

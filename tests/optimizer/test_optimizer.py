@@ -144,3 +144,37 @@ def test_registering_a_second_class_of_one_name_warns():
     mx.optimizer.register(Twice)
     with pytest.warns(UserWarning, match="optimizer 'twice' was"):
         mx.optimizer.register(other)
+
+
+@pytest.mark.parametrize("stype", ["default", "row_sparse"])
+@pytest.mark.parametrize(
+    ("name", "options", "is_lazy"),
+    [
+        ("sgd", {"momentum": 0.9}, True),
+        ("sgd", {"momentum": 0.9, "lazy_update": False}, False),
+        ("adam", {}, True),
+        ("adagrad", {}, True),
+        ("ftrl", {}, True),
+        ("rmsprop", {}, False),
+    ],
+)
+def test_rows_without_a_gradient_are_left_alone_by_lazy_optimizers(name, options, is_lazy, stype):
+    start = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
+    rows = [1, 3]
+    sparse = mx.nd.sparse.row_sparse_array((np.ones((2, 3), np.float32), rows), shape=(4, 3))
+    weights = [mx.nd.array(start).tostype(stype), mx.nd.array(start)]
+    for weight, grad in zip(weights, (sparse, sparse.tostype("default")), strict=True):
+        updater = mx.optimizer.get_updater(mx.optimizer.create(name, wd=0.1, **options))
+        for _ in range(2):
+            updater(0, grad, weight)
+    lazy, dense = (weight.asnumpy() for weight in weights)
+    np.testing.assert_allclose(lazy[rows], dense[rows], rtol=1e-6)
+    np.testing.assert_array_equal(lazy[[0, 2]], start[[0, 2]] if is_lazy else dense[[0, 2]])
+
+
+def test_a_row_sparse_weight_gets_the_rows_that_it_did_not_have():
+    weight = mx.nd.sparse.zeros("row_sparse", (4, 2))
+    grad = mx.nd.sparse.row_sparse_array((np.ones((1, 2), np.float32), [2]), shape=(4, 2))
+    mx.optimizer.get_updater(mx.optimizer.SGD(learning_rate=1.0))(0, grad, weight)
+    assert weight.stype == "row_sparse"
+    assert weight.asnumpy().tolist() == [[0, 0], [0, 0], [-1, -1], [0, 0]]
