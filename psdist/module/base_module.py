@@ -416,9 +416,3 @@ def check_names(symbol: Any, names: Sequence[str], what: str, *, must: bool) -> 
             if must:
                 raise ConfigError(text)
             logging.warning(text)
-
-
-def batch_shapes(data_batch: Any) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]] | None]:
-    """The shapes of a batch's data and labels."""
-    data = [a.shape for a in data_batch.data]
-    return data, [a.shape for a in data_batch.label] if data_batch.label else None

@@ -50,11 +50,10 @@ def initialize_kvstore(
     update_on_kvstore: bool,
 ) -> None:
     """Declare every parameter with its value; all devices, on all workers, then have the store's value."""
-    for i, on_devices in enumerate(param_arrays):
-        name = param_names[i]
-        kvstore.init(name, arg_params[name])
-        if update_on_kvstore or "dist" in kvstore.type:
-            kvstore.pull(name, list(on_devices), priority=-i)
+    names = list(param_names)
+    kvstore.init(names, [arg_params[name] for name in names])
+    if update_on_kvstore or "dist" in kvstore.type:
+        kvstore.pull(names, out=[list(on_devices) for on_devices in param_arrays])
 
 
 def update_params_on_kvstore(
@@ -65,6 +64,8 @@ def update_params_on_kvstore(
 ) -> None:
     """Push all gradients and pull all new values, in one exchange: a step costs one round trip, not one a key."""
     learned = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
+    if not learned:
+        return
     kvstore.pushpull(
         [param_names[i] for i in learned],
         [list(grad_arrays[i]) for i in learned],
@@ -85,7 +86,7 @@ def update_params(
     Parameter i on device k has the optimizer's index i * num_device + k: every copy has its own state.
     """
     learned = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
-    if kvstore is not None:
+    if kvstore is not None and learned:
         keys: Sequence[Any] = param_names if param_names is not None else range(len(grad_arrays))
         summed = [list(grad_arrays[i]) for i in learned]
         kvstore.pushpull([keys[i] for i in learned], summed, out=summed)
