@@ -233,14 +233,15 @@ _linalg_makediag.gradient(lambda g, _y, _A, /, *, offset: _linalg_extractdiag.ke
 def _triangle_places(n: int, offset: int, lower: bool) -> tuple[Any, Any]:
     """MXNet's rule: a positive offset means the upper triangle, a negative one the lower, 0 asks `lower`."""
     low = lower if offset == 0 else offset < 0
-    return np.tril_indices(n, offset) if low else np.triu_indices(n, offset)
+    rows, columns = np.tril_indices(n, -abs(offset))
+    return (rows, columns) if low else (columns, rows)
 
 
 @op("(*b, n, n) -> (*b, m)", aliases=["linalg_extracttrian"],
     where={"m": lambda n, offset: (n - abs(offset)) * (n - abs(offset) + 1) // 2})  # fmt: skip
 def _linalg_extracttrian(A: Array, /, *, offset: int = 0, lower: bool = True) -> Any:
-    """The elements of a triangle, row by row, in one vector. It begins `offset` places from the main diagonal: above
-    it if positive, below it if negative."""
+    """The elements of a triangle in one vector, the lower row by row, the upper column by column. It
+    begins `offset` places from the main diagonal: above it if positive, below it if negative."""
     return A[(..., *_triangle_places(A.shape[-1], offset, lower))]
 
 
@@ -258,17 +259,16 @@ _linalg_extracttrian.gradient(lambda g, _y, _A, /, **p: _linalg_maketrian.kernel
 _linalg_maketrian.gradient(lambda g, _y, _A, /, **p: _linalg_extracttrian.kernel(g, **p))
 
 
-@op("(*b, n, m) -> (*b, n, n), (*b, n, m)", outputs=("output0", "output1"), aliases=["linalg_gelqf"])
+@op("(*b, n, m) -> (*b, n, m), (*b, n, n)", outputs=("output0", "output1"), aliases=["linalg_gelqf"])
 def _linalg_gelqf(A: Array, /) -> Any:
-    """The LQ factorisation of a matrix with no more rows than columns: A = L Q, L lower triangular with a positive
-    diagonal, the rows of Q orthonormal. Returns L and Q."""
+    """The LQ factorisation of a matrix with no more rows than columns: A = L Q, L lower triangular, the rows
+    of Q orthonormal; the signs are LAPACK's. Returns Q and L."""
     q, r = np.linalg.qr(_t(A))
-    sign = np.where(_diagonal(r) < 0, -1, 1).astype(A.dtype)
-    return np.array(_t(r) * sign[..., None, :], order="C"), np.array(_t(q) * sign[..., :, None], order="C")
+    return np.array(_t(q), order="C"), np.array(_t(r), order="C")
 
 
 @_linalg_gelqf.gradient
-def _(gl: Array, gq: Array, low: Array, q: Array, _A: Array, /) -> Any:
+def _(gq: Array, gl: Array, q: Array, low: Array, _A: Array, /) -> Any:
     m = _t(low) @ np.tril(gl) - gq @ _t(q)
     mirrored = np.tril(m) + _t(np.tril(m, -1))
     return np.linalg.solve(_t(low), gq + mirrored @ q)

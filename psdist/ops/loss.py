@@ -64,7 +64,8 @@ def SoftmaxOutput(
     The classes lie in all axes but the first, with `multi_output` in axis 1 (a label for each place of the others),
     with `preserve_shape` in the last. Labels may also be given as probabilities in the shape of `data`. With
     `use_ignore`, places labelled `ignore_label` have no gradient. `normalization` divides by nothing, the batch size,
-    or the number of valid labels. `smooth_alpha` is taken from the right class and shared among the others. With
+    or the number of valid labels. `smooth_alpha` is taken from the right class and shared among the others (not with
+    `multi_output`). With
     `out_grad` the head's gradient multiplies."""
     if multi_output:
         return softmax_along(data, 1, out)
@@ -93,8 +94,7 @@ def _(
 ) -> Any:
     if label.shape == y.shape:
         grad = y - label
-        count: Any = len(y) if normalization == "batch" else 1
-        grad *= grad.dtype.type(grad_scale / count)
+        grad *= grad_scale
         return (grad * g if out_grad else grad), None
     if multi_output:
         p = y.reshape(len(y), y.shape[1], -1)
@@ -102,10 +102,11 @@ def _(
         p = y.reshape(-1, y.shape[-1], 1) if preserve_shape else y.reshape(len(y), -1, 1)
     n, classes, places = p.shape
     at = label.reshape(n, 1, places).astype(np.int64)
-    off = smooth_alpha / (classes - 1) if smooth_alpha else 0.0
+    smooth = 0.0 if multi_output else smooth_alpha
+    off = smooth / (classes - 1) if smooth else 0.0
     grad = p - p.dtype.type(off) if off else p.copy()
     picked = np.take_along_axis(grad, at.clip(0, classes - 1), axis=1)
-    np.put_along_axis(grad, at.clip(0, classes - 1), picked - p.dtype.type(1 - smooth_alpha - off), axis=1)
+    np.put_along_axis(grad, at.clip(0, classes - 1), picked - p.dtype.type(1 - smooth - off), axis=1)
     valid = label.reshape(n, 1, places) != ignore_label if use_ignore else None
     if valid is not None:
         grad *= valid

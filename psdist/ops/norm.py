@@ -56,8 +56,8 @@ def _batch_norm_types(ins: list[str | None], params: Params) -> Any:
 
 
 def _batch_norm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, /, *,
-                eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
-                axis: int = 1, is_train: bool, out: Array | None = None) -> Any:  # fmt: skip
+                eps: float, fix_gamma: bool, use_global_stats: bool, axis: int = 1, is_train: bool,
+                out: Array | None = None) -> Any:  # fmt: skip
     x = _by_channel(_in_float32(data), axis)
     is_wide = data.dtype != np.float16  # not float16, which is computed in float32 and rounded
     y = np.empty_like(x) if out is None or not is_wide else _by_channel(out, axis)
@@ -68,9 +68,6 @@ def _batch_norm(data: Array, gamma: Array, beta: Array, moving_mean: Array, movi
         np.subtract(x, mean[:, None], out=y)
         var = _channel_dot(y, y)
         var *= 1 / count
-        for moving, batch in ((moving_mean, mean), (moving_var, var)):
-            moving *= momentum
-            moving += batch * (1 - momentum)
     else:
         mean, var = moving_mean.copy(), moving_var.copy()
         np.subtract(x, mean[:, None], out=y)
@@ -91,10 +88,10 @@ def BatchNorm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving
               out: Array | None = None) -> Any:  # fmt: skip
     """gamma · (x - mean) / √(var + eps) + beta for each index of `axis`. Ioffe and Szegedy, arXiv:1502.03167.
 
-    In training, mean and variance are the batch's, and the moving ones follow them:
+    In training, mean and variance are the batch's, and in the backward pass the moving ones follow them:
     m ← momentum · m + (1 - momentum) · batch. Elsewhere, or with `use_global_stats`, the moving ones are used.
     `fix_gamma` sets gamma to 1."""
-    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, momentum=momentum, fix_gamma=fix_gamma,
+    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, fix_gamma=fix_gamma,
                        use_global_stats=use_global_stats, axis=axis, is_train=is_train, out=out)  # fmt: skip
 
 
@@ -104,12 +101,12 @@ def BatchNorm_v1(data: Array, gamma: Array, beta: Array, moving_mean: Array, mov
                  eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
                  output_mean_var: bool = False, is_train: bool, out: Array | None = None) -> Any:  # fmt: skip
     """BatchNorm over axis 1, under its old name."""
-    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, momentum=momentum, fix_gamma=fix_gamma,
+    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, fix_gamma=fix_gamma,
                        use_global_stats=use_global_stats, is_train=is_train, out=out)  # fmt: skip
 
 
-def _batch_norm_gradient(*arrays: Array, eps: float, fix_gamma: bool, use_global_stats: bool, is_train: bool,
-                         needs: tuple[bool, ...], axis: int = 1, **_: Any) -> Any:  # fmt: skip
+def _batch_norm_gradient(*arrays: Array, eps: float, momentum: float, fix_gamma: bool, use_global_stats: bool,
+                         is_train: bool, needs: tuple[bool, ...], axis: int = 1, **_: Any) -> Any:  # fmt: skip
     mean, var, data, gamma = arrays[-7:-3]
     scale: Any = 1 if fix_gamma else gamma
     g = _by_channel(_in_float32(arrays[0]), axis)
@@ -127,6 +124,9 @@ def _batch_norm_gradient(*arrays: Array, eps: float, fix_gamma: bool, use_global
         g_x = np.subtract(g, centred, out=centred)
         g_x -= (g_beta * share)[:, None]
         g_x *= (scale * inv)[:, None]
+        for moving, batch in zip(arrays[-2:], (mean, var), strict=True):
+            moving *= momentum
+            moving += batch * (1 - momentum)
     g_x = g_x.reshape(data.shape).astype(data.dtype, copy=False)
     return g_x, np.zeros_like(gamma) if fix_gamma else g_gamma, g_beta, None, None
 
@@ -218,30 +218,27 @@ def _(
     return g_x.reshape(data.shape), np.vecdot(g, normal).sum(axis=0), g.sum(axis=2).sum(axis=0)
 
 
-@op("(n, c, *s), (c), (c) -> (n, c, *s), (n, num_groups), (n, num_groups)", outputs=("output", "mean", "std"),
-    num_visible=lambda p: 3 if p["output_mean_var"] else 1)  # fmt: skip
+@op("(n, c, *s), (num_groups), (num_groups) -> (n, c, *s), (n, num_groups), (n, num_groups)",
+    outputs=("output", "mean", "std"), num_visible=lambda p: 3 if p["output_mean_var"] else 1)  # fmt: skip
 def GroupNorm(data: Array, gamma: Array, beta: Array, /, *, num_groups: int = 1, eps: float = 1e-5,
               output_mean_var: bool = False) -> Any:  # fmt: skip
     """gamma · (x - mean) / √(var + eps) + beta, with mean and variance over `num_groups` groups of channels of each
-    example. Wu and He, arXiv:1803.08494."""
+    example, and a gamma and a beta for each group. Wu and He, arXiv:1803.08494."""
     if data.shape[1] % num_groups:
         raise ShapeError(f"GroupNorm: {data.shape[1]} channels do not split into num_groups={num_groups}")
     y, mean, std = _normal_rows(data.reshape(len(data), num_groups, -1), eps)
-    y = y.reshape(data.shape)
-    y *= _per_channel(gamma, data.ndim)
-    y += _per_channel(beta, data.ndim)
-    return y, mean[..., 0], std[..., 0]
+    y *= gamma[:, None]
+    y += beta[:, None]
+    return y.reshape(data.shape), mean[..., 0], std[..., 0]
 
 
 @GroupNorm.gradient
 def _(*arrays: Array, num_groups: int, eps: float, output_mean_var: bool) -> Any:
-    g, mean, std, data, gamma = arrays[0], *arrays[-5:-1]
-    grouped = (len(data), num_groups, -1)
-    normal = (data.reshape(grouped) - mean[..., None]) / std[..., None]
-    scaled = (g * _per_channel(gamma, g.ndim)).reshape(grouped)
-    over = (0, *range(2, g.ndim))
-    g_x = _normal_rows_gradient(scaled, normal, std[..., None])
-    return g_x.reshape(data.shape), (g * normal.reshape(g.shape)).sum(axis=over), g.sum(axis=over)
+    mean, std, data, gamma = arrays[-5:-1]
+    g, x = (v.reshape(len(data), num_groups, -1) for v in (arrays[0], data))
+    normal = (x - mean[..., None]) / std[..., None]
+    g_x = _normal_rows_gradient(g * gamma[:, None], normal, std[..., None])
+    return g_x.reshape(data.shape), np.vecdot(g, normal).sum(axis=0), g.sum(axis=2).sum(axis=0)
 
 
 def _l2_norm_shape(s: Shape, mode: str) -> Shape:

@@ -111,17 +111,14 @@ def _(g: Array, y: Array, data: Array, /, *, axis: int, temperature: float | Non
 
 @op("(*s) -> (*s)")
 def SoftmaxActivation(data: Array, /, *, mode: Literal["instance", "channel"] = "instance") -> Any:
-    """softmax over all elements of a row, or over axis 1 (`channel`)."""
-    if mode == "channel":
-        return softmax_along(data, 1)
-    return softmax_along(data.reshape(len(data), -1), 1).reshape(data.shape)
+    """softmax over the last axis, or over axis 1 (`channel`)."""
+    return softmax_along(data, 1 if mode == "channel" else -1)
 
 
 @SoftmaxActivation.gradient
 def _(g: Array, y: Array, _x: Array, /, *, mode: str) -> Any:
-    axes = 1 if mode == "channel" else tuple(range(1, y.ndim))
     grad = g * y
-    grad -= y * grad.sum(axis=axes, keepdims=True)
+    grad -= y * grad.sum(axis=1 if mode == "channel" else -1, keepdims=True)
     return grad
 
 

@@ -226,6 +226,23 @@ def sums(x: CSR, axis: int) -> Array:
     return out
 
 
+@op(
+    "(*s), (*s), (*s) -> (*s)",
+    name="_sparse_adagrad_update",
+    aliases=["adagrad_update"],
+    mutates=("history",),
+)
+def sparse_adagrad_update(weight: Array, grad: Array, history: Array, /, *, lr: float, epsilon: float = 1e-7,
+                          wd: float = 0.0, rescale_grad: float = 1.0, clip_gradient: float = -1.0) -> Any:  # fmt: skip
+    """AdaGrad's step: h ← h + g², w - lr · g / √(h + ε), where g is the gradient times `rescale_grad`, clipped to
+    ± `clip_gradient` (if not negative). With a row-sparse gradient, only its rows."""
+    g = grad * rescale_grad
+    if clip_gradient >= 0:
+        g = np.clip(g, -clip_gradient, clip_gradient)
+    history += g * g
+    return weight - lr * (g / np.sqrt(history + epsilon) + wd * weight)
+
+
 # -- as operators: on dense arrays, in graphs and where gradients are recorded -----------------------------------
 
 

@@ -48,12 +48,14 @@ def softsign(x: Array, out: Array | None = None) -> Any:
 
 def _round(x: Array, out: Array | None = None) -> Any:
     """Halves go away from zero."""
-    return np.copysign(np.floor(np.abs(x) + x.dtype.type(0.5)), x, out=out)
+    whole = np.trunc(x)
+    return np.add(whole, np.copysign(np.abs(x - whole) >= 0.5, x, dtype=x.dtype), out=out)
 
 
 def _rint(x: Array, out: Array | None = None) -> Any:
     """Halves go down."""
-    return np.ceil(x - x.dtype.type(0.5), out=out)
+    whole = np.floor(x)
+    return np.add(whole, x - whole > 0.5, out=out)
 
 
 def _sign(x: Array, out: Array | None = None) -> Any:

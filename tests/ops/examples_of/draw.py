@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Draw:
-    """An input of a shape: numbers of `kind`, between `low` and `high`. Float kinds take the case's dtype, others keep `dtype`."""
+    """An input of a shape: numbers of `kind`, between `low` and `high`, in the case's dtype or in its own."""
 
     def __init__(self, shape, low=-2.0, high=2.0, kind="real", dtype=None, smooth=True):
         self.shape, self.low, self.high, self.kind, self.dtype = tuple(shape), low, high, kind, dtype
@@ -70,10 +70,13 @@ def ints(high, *shape, low=0, dtype=None):
 class Example:
     """One way to call an operator: parameters and inputs. `grad=False` where no numeric gradient can agree."""
 
-    def __init__(self, *inputs, dtypes=None, grad=True, head=None, same=True, backward=True, **params):
+    def __init__(
+        self, *inputs, dtypes=None, grad=True, head=None, same=True, backward=True, ask=True, **params
+    ):
         self.inputs = [real(*i) if isinstance(i, tuple) else i for i in inputs]
         self.params, self.grad = params, grad
         self.dtypes = dtypes or ("float32", "float64")
+        self.ask = ask  # the oracle is asked (some calls make it abort)
         self.same = same  # the oracle gives the same numbers (a random draw does not)
         self.backward = backward  # and has a gradient to compare
 

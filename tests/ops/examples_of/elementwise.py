@@ -54,7 +54,8 @@ for name in BINARY + COMPARE:
 EXAMPLES["_grad_add"] = [Example((2, 3), (2, 3))]
 EXAMPLES["add_n"] = [Example(*[(2, 3)] * n, num_args=n, dtypes=HALF) for n in (1, 2, 4)]
 
-PLAIN = "relu sigmoid tanh softsign negative abs square cbrt exp expm1 sin cos sinh cosh arctan arcsinh degrees radians".split()
+PLAIN = "relu sigmoid tanh softsign negative abs square cbrt exp expm1 sin cos sinh cosh".split()
+PLAIN += "arctan arcsinh degrees radians".split()
 POSITIVE = "sqrt rsqrt rcbrt reciprocal log log10 log2 log1p gamma gammaln".split()
 UNIT = "tan arcsin arccos arctanh erf erfinv".split()
 STEPS = "sign floor ceil trunc fix round rint".split()
@@ -67,6 +68,7 @@ for name in ("relu", "abs"):
 EXAMPLES["erf"] += [Example(real(4, low=-6, high=6), dtypes=HALF)]
 EXAMPLES["gammaln"] += [Example(real(4, low=3, high=50))]
 EXAMPLES["gamma"] += [Example(real(4, low=3, high=12))]
+EXAMPLES["rint"] = [Example(real(*s)) for s in SHAPES]
 EXAMPLES["arccosh"] = [Example(real(*s, low=1.1, high=3), dtypes=HALF) for s in SHAPES]
 EXAMPLES["logical_not"] = [Example(ints(2, 2, 3))]
 EXAMPLES["hard_sigmoid"] = [Example(real(7, low=-5, high=5), **p) for p in ({}, {"alpha": 0.5, "beta": 0.25})]

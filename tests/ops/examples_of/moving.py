@@ -20,7 +20,7 @@ EXAMPLES = {
             (5, 0, -1, 1, "float64"),
         )
     ],
-    "_linspace": [Example(start=0, stop=1, step=0.25, dtypes=ONE)],
+    "_linspace": [Example(start=0, stop=1, step=0.25, dtypes=ONE, ask=False)],
     "_eye": [
         Example(N=3, dtypes=ONE),
         Example(N=2, M=4, k=1, dtypes=ONE),
@@ -139,6 +139,8 @@ EXAMPLES = {
         Example((1, 2, 5, 6), (1, 1, 3, 2), num_args=2, grad=False, offset=(2, 1)),
         Example((1, 2, 5, 6), num_args=1, h_w=(3, 2), center_crop=True),
     ],
+    "cast_storage": [Example((2, 3), stype="default")],
+    "_sparse_retain": [Example((4, 2), ints(4, 2, dtype="int64"), grad=False, backward=False, ask=False)],
     # indexing
     "take": [
         Example((4, 3), ints(4, 2, 2, dtype=d), **p) for d in (None, "int32") for p in ({}, {"mode": "wrap"})
@@ -216,7 +218,7 @@ EXAMPLES = {
         Example((3, 4), ints(5, 3, low=1), use_sequence_length=True, axis=1),
     ],
     "SequenceLast": [
-        Example((4, 3, 2)),
+        Example((4, 3, 2), ask=False),
         Example((4, 3, 2), ints(5, 3, low=1), use_sequence_length=True),
         Example((3, 4, 2), ints(5, 3, low=1), use_sequence_length=True, axis=1),
     ],

@@ -47,7 +47,8 @@ EXAMPLES = {
     "_linalg_gemm2": [Example(a, b, **p) for a, b, p in GEMM]
     + [Example((3, 2, 2), (2, 2, 2), axis=0, alpha=2.0)] * 0,
     "_linalg_gemm": [
-        Example(a, b, c, **p) for (a, b, p), c in zip(GEMM, ((2, 4), (2, 4), (2, 4), (2, 2, 2), (2, 2, 2)))
+        Example(a, b, c, **p)
+        for (a, b, p), c in zip(GEMM, ((2, 4), (2, 4), (2, 4), (2, 2, 2), (2, 2, 2)), strict=True)
     ]
     + [Example((2, 3), (3, 4), (2, 4), alpha=0.5, beta=2.0)],
     "_linalg_potrf": [Example(Draw((3, 3), kind="spd"), grad=False), Example(spd(2, 2, 2), grad=False)],
