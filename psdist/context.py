@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import ClassVar
 
-from .errors import ConfigError
+from .errors import ConfigError, UnknownName
 
 __all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]
 
@@ -32,9 +32,9 @@ class Context:
 
     def __init__(self, device_type: str | Context, device_id: int = 0) -> None:
         if isinstance(device_type, Context):
-            device_type, device_id = device_type.device_type, device_type.device_id
+            device_id, device_type = device_type.device_id, device_type.device_type
         if device_type not in _TYPE_IDS:
-            raise ConfigError(
+            raise UnknownName(
                 f"Context: unknown device type {device_type!r}; known are {', '.join(_TYPE_IDS)}"
             )
         self.device_type = device_type

@@ -5,10 +5,13 @@ A message names the thing, the values, what was wanted, and the way out where th
 """
 
 __all__ = [
+    "BadIndex",
+    "BadType",
     "BadValue",
     "ClosedError",
     "ConfigError",
     "GraphError",
+    "NoSuchFile",
     "PSError",
     "PeerLost",
     "ProtocolError",
@@ -18,6 +21,7 @@ __all__ = [
     "StaleRound",
     "TransportError",
     "UnknownKey",
+    "UnknownName",
 ]
 
 
@@ -27,6 +31,24 @@ class PSError(RuntimeError):
 
 class ConfigError(PSError, ValueError):
     """A setting, an argument or a cluster description is wrong."""
+
+
+class UnknownName(ConfigError, KeyError):
+    """A name that is none of those known."""
+
+    __str__ = Exception.__str__  # KeyError would show the message's repr
+
+
+class BadType(ConfigError, TypeError):
+    """A value of a type that nothing can be made of."""
+
+
+class NoSuchFile(PSError, FileNotFoundError):
+    """A file to load is not there, or the folder to save into."""
+
+
+class BadIndex(PSError, IndexError, ValueError):
+    """A key that an array cannot be indexed by."""
 
 
 class ShapeError(PSError, ValueError):

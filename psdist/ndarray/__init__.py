@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import operator
 import os
 import types
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import numpy as np
 
 from .. import ops
 from ..context import Context
-from ..errors import PSError
+from ..errors import BadType, PSError, ShapeError
 from .array import NDArray, array, empty, from_numpy, full, ones, waitall, zeros
 from .invoke import function_of, invoke
 
@@ -30,6 +31,7 @@ __all__ = [
     "from_dlpack",
     "from_numpy",
     "full",
+    "histogram",
     "imdecode",
     "invoke",
     "linspace",
@@ -39,6 +41,7 @@ __all__ = [
     "onehot_encode",
     "ones",
     "save",
+    "split_v2",
     "waitall",
     "zeros",
 ]
@@ -132,6 +135,37 @@ def eye(
 ) -> NDArray:
     """Ones on the `k`-th diagonal of N × M (N × N by default), zeros elsewhere."""
     return array(np.eye(N, M or N, k), ctx, dtype)
+
+
+def split_v2(
+    ary: NDArray, indices_or_sections: int | Sequence[int], axis: int = 0, squeeze_axis: bool = False
+) -> Any:
+    """The array cut along `axis`: into that many equal parts, or before each of the indices."""
+    indices: tuple[int, ...]
+    if isinstance(indices_or_sections, int):
+        sections = indices_or_sections
+        if sections < 1 or ary.shape[axis] % sections:
+            raise ShapeError(
+                f"split_v2: axis {axis} of {ary.shape} cannot be cut into {sections} equal parts"
+            )
+        step = ary.shape[axis] // sections
+        indices = tuple(range(0, ary.shape[axis], step))
+    else:
+        indices = (0, *(int(i) for i in indices_or_sections))
+    return _lookup("_split_v2")(ary, indices=indices, axis=axis, squeeze_axis=squeeze_axis)
+
+
+def histogram(a: NDArray, bins: Any = 10, range: tuple[float, float] | None = None) -> Any:
+    """How many elements fall between neighbouring edges, and the edges: `bins` NDArray gives them, or a number of
+    equal bins over `range`, by default from the least to the greatest element."""
+    function = _lookup("_histogram")
+    if isinstance(bins, NDArray):
+        return function(a, bins)
+    if range is None:
+        range = (float(a.min().asscalar()), float(a.max().asscalar()))
+        if range[0] == range[1]:
+            range = (range[0] - 0.5, range[1] + 0.5)
+    return function(a, bin_cnt=bins, range=range)
 
 
 def moveaxis(tensor: NDArray, source: Any, destination: Any) -> NDArray:
@@ -230,9 +264,14 @@ def _binary_function(name: str, method: str) -> Any:
                 method if method in ("__eq__", "__ne__") else "__r" + method[2:]
             )
             return getattr(rhs, reverse)(lhs)
-        return getattr(
-            np, "true_divide" if "divide" in name else name.replace("lesser", "less").replace("modulo", "mod")
-        )(lhs, rhs)
+        if not isinstance(lhs, int | float) or not isinstance(rhs, int | float):
+            raise BadType(
+                f"{name}: {type(lhs).__name__} and {type(rhs).__name__}; wanted NDArrays or numbers"
+            )
+        python = {"power": "pow", "divide": "truediv", "true_divide": "truediv", "subtract": "sub"}
+        python |= {"multiply": "mul", "modulo": "mod", "equal": "eq", "not_equal": "ne", "greater": "gt"}
+        python |= {"greater_equal": "ge", "lesser": "lt", "lesser_equal": "le"}
+        return getattr(operator, python.get(name, name))(lhs, rhs)
 
     call.__name__ = name
     call.__doc__ = (
@@ -249,6 +288,8 @@ def _extreme(name: str) -> Any:
     def call(lhs: Any, rhs: Any) -> Any:
         if isinstance(lhs, NDArray) and isinstance(rhs, NDArray):
             return _lookup(f"broadcast_{name}")(lhs, rhs)
+        if not isinstance(lhs, NDArray) and not isinstance(rhs, NDArray):
+            return getattr(np, name)(lhs, rhs).item()
         array_, number = (lhs, rhs) if isinstance(lhs, NDArray) else (rhs, lhs)
         return _lookup(f"_{name}_scalar")(array_, scalar=number)
 

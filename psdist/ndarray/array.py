@@ -14,7 +14,7 @@ import numpy as np
 from .. import ops, profiler
 from ..autograd import Leaf, Node, Source, backward, state
 from ..context import Context, cpu, current_context
-from ..errors import ConfigError, GraphError, PSError, ShapeError
+from ..errors import BadType, ConfigError, GraphError, PSError, ShapeError, UnknownName
 from ..ops.registry import Op
 from . import indexing
 
@@ -200,7 +200,7 @@ class NDArray:
 
     def astype(self, dtype: Any, copy: bool = True) -> NDArray:
         """A copy with elements of another type; itself if the type is the same and `copy` is False."""
-        if not copy and np.dtype(dtype) == self._data.dtype:
+        if np.dtype(dtype) == self._data.dtype and not copy:
             return self
         return _call("Cast", self, dtype=dtype)
 
@@ -234,7 +234,7 @@ class NDArray:
         (`add`).
         """
         if grad_req not in ("write", "add", "null"):
-            raise GraphError(f"attach_grad: grad_req is {grad_req!r}; wanted 'write', 'add' or 'null'")
+            raise UnknownName(f"attach_grad: grad_req is {grad_req!r}; wanted 'write', 'add' or 'null'")
         if stype not in (None, "default"):
             _call_sparse("_attach", self, grad_req, stype)
             return
@@ -262,7 +262,15 @@ class NDArray:
         reverse = bool(kwargs.pop("reverse", False))
         if kwargs:
             raise TypeError(f"reshape: no argument {next(iter(kwargs))!r}; it takes shape and reverse")
-        return _call("reshape", self, shape=shape, reverse=reverse)
+        if shape.count(-1) > 1:
+            raise ShapeError(f"reshape: {shape} has -1 twice; one size can be inferred")
+        op = ops.get("Reshape")
+        params = op.parse({"shape": shape, "reverse": reverse})
+        (to,) = op.infer_shape([self.shape], params)[1]
+        out = NDArray(self._data.reshape(to), self._ctx)
+        if state.recording and self._source is not None:
+            out._source = (Node(op, params, (self._data,), (out._data,), (self._source,), 1), 0)
+        return out
 
     def broadcast_to(self, shape: tuple[int, ...]) -> NDArray:
         """The array with its sizes of 1 repeated up to `shape`."""
@@ -280,6 +288,10 @@ class NDArray:
     def __setitem__(self, key: Any, value: Any) -> None:
         _forbid_in_graph(self, "assigning to its elements")
         indexing.put(self, key, value)
+
+    def slice_assign_scalar(self, value: float, begin: Any, end: Any, step: Any) -> None:
+        """Set the slice from `begin` to before `end` to the number `value`."""
+        self[tuple(slice(*p) for p in zip(begin, end, step or (None,) * len(begin), strict=True))] = value
 
     def slice_assign(self, rhs: NDArray, begin: Any, end: Any, step: Any) -> None:
         """Set the slice from `begin` to before `end` to `rhs`."""
@@ -454,7 +466,15 @@ def _usable(ctx: Context | None) -> Context:
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    return (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
+    if isinstance(shape, int | np.integer):
+        shape = (shape,)
+    try:
+        sizes = tuple(int(n) for n in shape)
+    except (TypeError, ValueError) as e:
+        raise ShapeError(f"shape is {shape!r}; wanted a number or a tuple of numbers") from e
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"shape is {sizes}; a size cannot be negative")
+    return sizes
 
 
 def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
@@ -471,7 +491,7 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
     try:
         data = np.array(source_array, dtype=np.float32 if dtype is None else dtype)
     except (TypeError, ValueError) as e:
-        raise ConfigError(f"array: cannot make an array of {type(source_array).__name__}: {e}") from e
+        raise BadType(f"array: cannot make an array of {type(source_array).__name__}: {e}") from e
     return NDArray(data, _usable(ctx))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd import Node, state
-from ..errors import ShapeError
+from ..errors import BadIndex, BadType, ShapeError
 
 if TYPE_CHECKING:
     from .array import NDArray
@@ -76,6 +76,11 @@ class _Take:
 _TAKE = _Take()
 
 
+def _error(e: IndexError, x: NDArray) -> IndexError:
+    text = f"{e} (the array has shape {x.shape})"
+    return IndexError(text) if "out of bounds" in text else BadIndex(text)
+
+
 def get(x: NDArray, key: Any) -> NDArray:
     """`x[key]`."""
     if type(key) is int:  # the commonest key of all: a row
@@ -89,7 +94,7 @@ def get(x: NDArray, key: Any) -> NDArray:
         try:
             part = x._data[key]
         except IndexError as e:
-            raise IndexError(f"{e} (the array has shape {x.shape})") from e
+            raise _error(e, x) from e
         if part.ndim == 0:
             part = part.reshape(1) if isinstance(part, np.ndarray) else np.array([part])
         if part.base is not None and not part.flags.c_contiguous:
@@ -104,6 +109,8 @@ def put(x: NDArray, key: Any, value: Any) -> None:
     """`x[key] = value`, where value is a number, an NDArray or anything NumPy reads."""
     key = _plain(key)
     data = getattr(value, "_data", value)
+    if isinstance(data, int | float):
+        data = np.asarray(data).astype(x._data.dtype)  # wraps and cuts as C does, without a complaint
     try:
         target = x._data[key] if _is_basic(key) else None
         if target is not None and isinstance(data, np.ndarray) and data.ndim and target.ndim < data.ndim:
@@ -112,6 +119,8 @@ def put(x: NDArray, key: Any, value: Any) -> None:
             )  # leading axes of 1 in the value do not matter
         x._data[key] = data
     except IndexError as e:
-        raise IndexError(f"{e} (the array has shape {x.shape})") from e
+        raise _error(e, x) from e
     except ValueError as e:
+        if isinstance(value, str):
+            raise BadType(f"assigning {value!r} to a part of an array: wanted numbers") from e
         raise ShapeError(f"assigning {np.shape(data)} to a part of an array of shape {x.shape}: {e}") from e

@@ -47,9 +47,9 @@ def invoke(
     Raises ShapeError naming operator, argument, what was given and what was wanted.
     """
     if any(type(a) is not NDArray for a in arrays):
-        from . import sparse
+        from . import sparse_rules
 
-        found = sparse.try_invoke(op, arrays, params, out)
+        found = sparse_rules.try_invoke(op, arrays, params, out)
         if found is not NotImplemented:
             return found
     xs = [a._data for a in arrays]

@@ -1,30 +1,26 @@
-"""Sparse arrays: `RowSparseNDArray` (some rows), `CSRNDArray` (some elements, by row), how they are made, and the
-operators that keep an array sparse.
+"""Sparse arrays: `RowSparseNDArray` (some rows), `CSRNDArray` (some elements, by row), and how they are made.
 
-An operator that has no rule here runs on the dense array, and so does every operator through which a gradient
-passes, except `dot` and `Embedding`, whose gradients are row-sparse themselves. The value is a record from
-`psdist.ops.sparse`; writing into the array replaces the record.
+The value is a record from `psdist.ops.sparse`; writing into the array replaces the record. What operators do with
+sparse arrays stands in `sparse_rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..autograd import Leaf, Node, state
+from ..autograd import Leaf, state
 from ..base import NotSupportedForSparseNDArray
 from ..context import Context
 from ..errors import ConfigError, GraphError, PSError, ShapeError
-from ..ops import sparse as values
-from ..ops.registry import Op
 from ..ops.sparse import CSR, RowSparse, Sparse
 from .array import NDArray, _usable
 from .array import array as _dense_array
 from .array import zeros as _dense_zeros
-from .invoke import function_of, invoke
+from .invoke import function_of, invoke, split_arguments
 
 __all__ = [
     "BaseSparseNDArray",
@@ -36,14 +32,13 @@ __all__ = [
     "csr_matrix",
     "divide",
     "dot",
-    "empty",
     "embedding",
+    "empty",
     "multiply",
     "of_stored",
     "retain",
     "row_sparse_array",
     "subtract",
-    "try_invoke",
     "zeros",
 ]
 
@@ -108,13 +103,13 @@ class BaseSparseNDArray(NDArray):
 
     @property
     def data(self) -> NDArray:
-        """The stored elements; memory is shared."""
-        return NDArray(self._held.data, self._ctx)
+        """A copy of the stored elements."""
+        return NDArray(self._held.data.copy(), self._ctx)
 
     @property
     def indices(self) -> NDArray:
-        """The stored rows' numbers, or (csr) each element's column."""
-        return NDArray(self._held.indices, self._ctx)
+        """A copy of the stored rows' numbers, or (csr) of each element's column."""
+        return NDArray(self._held.indices.copy(), self._ctx)
 
     @property
     def writable(self) -> bool:
@@ -159,6 +154,10 @@ class BaseSparseNDArray(NDArray):
             raise TypeError(f"copyto: wanted an NDArray or a Context, given {type(other).__name__}")
         if other.stype not in ("default", self.stype):
             raise TypeError(f"copyto: a {self.stype} array cannot be copied into a {other.stype} array")
+        if other.shape != self.shape:
+            raise ShapeError(
+                f"copyto: an array of shape {self.shape} does not fit one of shape {other.shape}"
+            )
         other._assign(self)
         return other
 
@@ -228,8 +227,8 @@ class CSRNDArray(BaseSparseNDArray):
 
     @property
     def indptr(self) -> NDArray:
-        """Where each row begins among the stored elements; one entry more than rows."""
-        return NDArray(self._held.indptr, self._ctx)
+        """A copy of where each row begins among the stored elements; one entry more than rows."""
+        return NDArray(self._held.indptr.copy(), self._ctx)
 
     def __getitem__(self, key: Any) -> NDArray:
         rows = self.shape[0]
@@ -253,7 +252,7 @@ class CSRNDArray(BaseSparseNDArray):
 
     def asscipy(self) -> Any:
         """The array as a scipy.sparse.csr_matrix. Needs SciPy."""
-        import scipy.sparse
+        import scipy.sparse  # type: ignore[import-untyped,unused-ignore]
 
         h = self._held
         return scipy.sparse.csr_matrix((h.data, h.indices, h.indptr), shape=h.shape, dtype=h.data.dtype)
@@ -302,7 +301,9 @@ class RowSparseNDArray(BaseSparseNDArray):
         """Raise PSError unless the rows' numbers ascend within the array."""
         h = self._held
         if len(h.indices) != len(h.data):
-            raise PSError(f"check_format: a row_sparse array has {len(h.indices)} indices for {len(h.data)} rows")
+            raise PSError(
+                f"check_format: a row_sparse array has {len(h.indices)} indices for {len(h.data)} rows"
+            )
         if full_check and len(h.indices):
             if (np.diff(h.indices) <= 0).any():
                 raise PSError("check_format: the rows of a row_sparse array do not ascend")
@@ -475,15 +476,11 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> B
     if _is_scipy(source_array) and source_array.format == "csr":
         return csr_matrix(source_array, None, ctx, dtype)
     if _is_scipy(source_array):
-        raise ValueError(
-            f"array: a SciPy matrix in {source_array.format} format; convert it with .tocsr()"
-        )
+        raise ValueError(f"array: a SciPy matrix in {source_array.format} format; convert it with .tocsr()")
     raise ValueError(f"sparse.array: given {type(source_array).__name__}, which is dense; use mx.nd.array")
 
 
-def zeros(
-    stype: str, shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any
-) -> NDArray:
+def zeros(stype: str, shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of zeros in a storage: `default`, `row_sparse` or `csr`."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if stype == "default":
@@ -512,7 +509,7 @@ def cast_storage(data: NDArray, stype: str, **kwargs: Any) -> NDArray:
         dense = invoke(ops.get("cast_storage"), [data], {"stype": stype})
         out = dense if stype == "default" else _sparse_of(dense, stype)
         out._source = dense._source
-        return out  # type: ignore[no-any-return]
+        return out
     if have == stype:
         return data.copy()
     if have == "default":
@@ -525,348 +522,11 @@ def cast_storage(data: NDArray, stype: str, **kwargs: Any) -> NDArray:
 def _sparse_of(data: NDArray, stype: str) -> BaseSparseNDArray:
     if stype == "csr":
         if data.ndim != 2:
-            raise ValueError(f"cast_storage: a csr array has 2 dimensions; this one has the shape {data.shape}")
+            raise ValueError(
+                f"cast_storage: a csr array has 2 dimensions; this one has the shape {data.shape}"
+            )
         return CSRNDArray(CSR.of(data._data), data._ctx)
     return RowSparseNDArray(RowSparse.of(data._data), data._ctx)
-
-
-# -- operators -----------------------------------------------------------------------------------------------
-
-Rule = Callable[[Op, Sequence[NDArray], Mapping[str, Any]], Any]
-_rules: dict[str, Rule] = {}
-
-
-def _rule(*names: str) -> Callable[[Rule], Rule]:
-    """Enter a rule for operators: it returns a record or a NumPy array, or None if the operator must run dense."""
-
-    def enter(function: Rule) -> Rule:
-        for name in names:
-            found = ops.find(name)
-            if found is not None:
-                _rules[found.name] = function
-        return function
-
-    return enter
-
-
-def try_invoke(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out: Any = None) -> Any:
-    """The operator's result by a rule that keeps arrays sparse, or NotImplemented if there is none."""
-    if "grad" in op.inputs and op.name.endswith("_update"):
-        return _lazy_update(op, arrays, params, out)
-    rule = _rules.get(op.name)
-    if rule is None:
-        return NotImplemented
-    recorded = state.recording and any(a._source is not None for a in arrays)
-    if recorded and op.name not in _RECORDED:
-        return NotImplemented
-    with ops.silent():
-        result = rule(op, arrays, params)
-    if result is None:
-        return NotImplemented
-    y = _wrap(result, arrays[0]._ctx)
-    if recorded:
-        node = Node(_RECORDED[op.name], params, list(arrays), [None], [a._source for a in arrays], 1)  # type: ignore[arg-type]
-        y._source = (node, 0)
-    if out is None:
-        return y
-    target = out[0] if isinstance(out, list | tuple) else out
-    target._assign(y)
-    target._source = y._source
-    return out
-
-
-# f(0) = 0, so that f of what is stored is the whole result
-_ZERO_TO_ZERO = """
-abs arcsin arcsinh arctan arctanh BlockGrad cbrt ceil degrees expm1 fix floor identity log1p make_loss negative radians
-relu rint round sign sin sinh sqrt square tan tanh trunc _contrib_round_ste _contrib_sign_ste
-""".split()
-
-
-@_rule(*_ZERO_TO_ZERO, "_mul_scalar", "_div_scalar", "Cast", "_copy")
-def _on_stored(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    (x,) = arrays
-    return x._held.with_data(op.kernel(x._held.data, **params))
-
-
-@_rule(
-    "_plus_scalar",
-    "_minus_scalar",
-    "_equal_scalar",
-    "_not_equal_scalar",
-    "_greater_scalar",
-    "_greater_equal_scalar",
-    "_lesser_scalar",
-    "_lesser_equal_scalar",
-    "clip",
-)
-def _on_stored_if_zero_stays(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    (x,) = arrays
-    if op.kernel(np.zeros(1, x.dtype), **params)[0] != 0:
-        return None
-    return x._held.with_data(op.kernel(x._held.data, **params))
-
-
-@_rule("zeros_like")
-def _zeros_like(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    return zeros(arrays[0].stype, arrays[0].shape, None, arrays[0].dtype)._held  # type: ignore[attr-defined]
-
-
-@_rule("elemwise_add", "elemwise_sub", "_grad_add")
-def _sum(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    x, y = arrays
-    if x.stype != y.stype:
-        return None
-    return values.combine(x._held, y._held, -1 if op.name == "elemwise_sub" else 1)  # type: ignore[attr-defined]
-
-
-@_rule("add_n")
-def _sum_of_all(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    if any(a.stype != "row_sparse" for a in arrays):
-        return None
-    held = [a._held for a in arrays]  # type: ignore[attr-defined]
-    data, rows = np.concatenate([h.data for h in held]), np.concatenate([h.indices for h in held])
-    return RowSparse.gathered(data, rows, held[0].shape)
-
-
-@_rule("elemwise_mul")
-def _product(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    x, y = arrays
-    if x.stype == y.stype:
-        return values.multiply(x._held, y._held)  # type: ignore[attr-defined]
-    if "default" not in (x.stype, y.stype):
-        return None
-    held, dense = (y._held, x) if x.stype == "default" else (x._held, y)  # type: ignore[attr-defined]
-    return held.with_data(held.data * values.at_places(held, dense._data))
-
-
-@_rule("broadcast_mul", "broadcast_div")
-def _scaled(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    x, y = arrays
-    if x.stype != "csr" or y.stype != "default" or np.broadcast_shapes(x.shape, y.shape) != x.shape:
-        return None
-    places = values.at_places(x._held, y._data)  # type: ignore[attr-defined]
-    return x._held.with_data(op.kernel(x._held.data, places))  # type: ignore[attr-defined]
-
-
-@_rule("sum", "mean")
-def _reduced(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    (x,) = arrays
-    axis = params.get("axis")
-    axis = axis if isinstance(axis, int) else axis[0] if axis and len(axis) == 1 else None
-    if x.stype != "csr" or axis is None or params.get("exclude"):
-        return None
-    total = values.sums(x._held, axis % 2)  # type: ignore[attr-defined]
-    if op.name == "mean":
-        total = total / x.dtype(x.shape[axis])
-    return np.expand_dims(total, axis) if params.get("keepdims") else total
-
-
-@_rule("norm")
-def _norm(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    (x,) = arrays
-    if params.get("axis") is not None or params.get("ord", 2) != 2 or params.get("keepdims"):
-        return None
-    flat = x._held.data.reshape(-1)  # type: ignore[attr-defined]
-    return np.sqrt(np.dot(flat, flat)).astype(flat.dtype).reshape(1)
-
-
-@_rule("slice")
-def _sliced(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    (x,) = arrays
-    step = params.get("step") or ()
-    if x.stype != "csr" or any(s not in (None, 1) for s in step):
-        return None
-    keys = [
-        slice(b, e).indices(n) for b, e, n in zip(params["begin"], params["end"], x.shape, strict=False)
-    ]
-    held: CSR = x._held.slice(keys[0][0], max(keys[0][:2]))  # type: ignore[attr-defined]
-    return held.columns(keys[1][0], keys[1][1]) if len(keys) > 1 else held
-
-
-@_rule("take")
-def _taken(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    x, at = arrays
-    if x.stype != "csr" or at.stype != "default" or params["axis"] != 0 or at.ndim != 1:
-        return None
-    return x._held.take(ops.indexing.positions(at._data, x.shape[0], params["mode"]))  # type: ignore[attr-defined]
-
-
-@_rule("Concat")
-def _joined(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    if params["dim"] != 0 or any(a.stype != "csr" for a in arrays):
-        return None
-    held = [a._held for a in arrays]  # type: ignore[attr-defined]
-    if len({h.shape[1] for h in held}) != 1:
-        raise ShapeError(f"Concat: csr arrays of shapes {', '.join(str(h.shape) for h in held)} along axis 0")
-    indptr, base = [np.zeros(1, np.int64)], 0
-    for h in held:
-        indptr.append(h.indptr[1:] + base)
-        base += int(h.indptr[-1])
-    return CSR(
-        np.concatenate([h.data for h in held]),
-        np.concatenate(indptr),
-        np.concatenate([h.indices for h in held]),
-        (sum(h.shape[0] for h in held), held[0].shape[1]),
-    )
-
-
-@_rule("dot")
-def _dot(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    x, y = arrays
-    left, right = bool(params["transpose_a"]), bool(params["transpose_b"])
-    if x.ndim != 2 or y.ndim > 2:
-        return None
-    if y.stype != "csr":
-        rows, columns = (x.shape[1], x.shape[0]) if left else x.shape
-        inner = y.shape[1] if right and y.ndim == 2 else y.shape[0]
-        if columns != inner:
-            raise ShapeError(f"dot: {x.shape}{'ᵀ' * left} and {y.shape}{'ᵀ' * right} do not fit")
-        del rows
-    if x.stype == "csr" and y.stype != "csr":
-        dense = y._data
-        if right:
-            dense = dense.T
-        held: CSR = x._held  # type: ignore[attr-defined]
-        if not left:
-            return values.product(held, dense)
-        found = values.transposed_product(held, dense)
-        return found.dense() if params.get("forward_stype") == "default" or y.ndim == 1 else found
-    if x.stype == "default" and y.stype == "csr" and y.ndim == 2:
-        other: CSR = y._held  # type: ignore[attr-defined]
-        a = x._data.T if left else x._data
-        if a.shape[1] != other.shape[1 if right else 0]:
-            raise ShapeError(f"dot: {x.shape}{'ᵀ' * left} and {y.shape}{'ᵀ' * right} do not fit")
-        found_dense = (
-            values.product(other, a.T).T if right else values.transposed_product(other, a.T).dense().T
-        )
-        if params.get("forward_stype") == "default":
-            return np.ascontiguousarray(found_dense)
-        return CSR.of(np.ascontiguousarray(found_dense))
-    return None
-
-
-class _DotGradient:
-    """The gradients of dot(csr, dense): row-sparse for the dense operand, dense for the other."""
-
-    def backward(
-        self,
-        heads: Sequence[Array],
-        outputs: Sequence[Any],
-        inputs: Sequence[Any],
-        params: Any,
-        needs: tuple[bool, ...],
-        is_train: bool = True,
-    ) -> list[Any]:
-        x, y = inputs
-        left, right = bool(params["transpose_a"]), bool(params["transpose_b"])
-        grads: list[Any] = [None, None]
-        if needs[1] and x.stype == "csr" and not right:
-            g = heads[0]
-            grads[1] = (
-                values.product(x._held, g) if left else values.transposed_product(x._held, g)
-            )
-            needs = (needs[0], False)
-        if any(needs):
-            dense = ops.get("dot").backward(heads, outputs, [x._data, y._data], params, needs)
-            grads = [g if n else old for g, n, old in zip(dense, needs, grads, strict=True)]
-        return grads
-
-
-@_rule("Embedding")
-def _looked_up(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    at, weight = arrays
-    if at.stype != "default":
-        return None
-    rows = ops.indexing.positions(at._data, params["input_dim"], "clip")
-    if weight.stype == "row_sparse":
-        found = weight._held.rows(rows.reshape(-1))  # type: ignore[attr-defined]
-        return found.reshape(*at.shape, *weight.shape[1:])
-    return weight._data[rows]
-
-
-class _EmbeddingGradient:
-    """The gradient of the rows that were looked up."""
-
-    def backward(
-        self,
-        heads: Sequence[Array],
-        outputs: Sequence[Any],
-        inputs: Sequence[Any],
-        params: Any,
-        needs: tuple[bool, ...],
-        is_train: bool = True,
-    ) -> list[Any]:
-        at, weight = inputs
-        rows = ops.indexing.positions(at._data, params["input_dim"], "clip").reshape(-1)
-        g = heads[0].reshape(len(rows), *weight.shape[1:])
-        return [None, RowSparse.gathered(g, rows, weight.shape) if needs[1] else None]
-
-
-_RECORDED = {"dot": _DotGradient(), "Embedding": _EmbeddingGradient()}
-
-
-@_rule("_sparse_retain")
-def _retained(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
-    x, at = arrays
-    return x._held.retain(at._data) if x.stype == "row_sparse" else None  # type: ignore[attr-defined]
-
-
-def _lazy_update(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out: Any) -> Any:
-    """An optimizer's step with a row-sparse gradient: only the gradient's rows of weight and states change."""
-    named = dict(zip(op.inputs, arrays, strict=False))
-    grad = named["grad"]
-    lazy = bool(params.get("lazy_update", True))
-    if grad.stype != "row_sparse" or not lazy:
-        return _dense_update(op, arrays, params, out)
-    held: RowSparse = grad._held  # type: ignore[attr-defined]
-    rows = held.indices
-    parts = []
-    for x in arrays:
-        if x is grad:
-            parts.append(held.data)
-        elif x.shape != grad.shape:
-            parts.append(x._data)
-        elif x.stype == "row_sparse":
-            parts.append(x._held.rows(rows))  # type: ignore[attr-defined]
-        else:
-            parts.append(x._data[rows])
-    result = op.kernel(*parts, **params)
-    new = result[0] if isinstance(result, tuple) else result
-    weight = named["weight"]
-    target = weight if out is None else out[0] if isinstance(out, list | tuple) else out
-    if target is not weight:
-        target = weight.copy() if out is None else weight.copyto(target)
-    elif out is None:
-        target = weight.copy()
-    _put_rows(target, rows, new)
-    for name, x, part in zip(op.inputs, arrays, parts, strict=False):
-        if name in op.mutates and x.shape == grad.shape:
-            _put_rows(x, rows, part)
-    return target if out is None else out
-
-
-def _dense_update(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out: Any) -> Any:
-    """The whole step on dense copies, put back into sparse states."""
-    dense = [NDArray(a.asnumpy(), a._ctx) if a.stype != "default" else a for a in arrays]
-    target = out[0] if isinstance(out, list | tuple) else out
-    made = invoke(op, dense, params)
-    for name, x, d in zip(op.inputs, arrays, dense, strict=False):
-        if name in op.mutates and x is not d:
-            x._assign(d)
-    if target is None:
-        return made
-    target._assign(made[0] if isinstance(made, list) else made)
-    return out
-
-
-def _put_rows(x: NDArray, rows: Array, data: Array) -> None:
-    if x.stype == "default":
-        x._data[rows] = data
-        return
-    held: RowSparse = x._held  # type: ignore[attr-defined]
-    keep = ~np.isin(held.indices, rows)
-    merged = np.concatenate([held.data[keep], data.astype(held.data.dtype, copy=False)])
-    x._held = RowSparse.gathered(merged, np.concatenate([held.indices[keep], rows]), held.shape)  # type: ignore[attr-defined]
 
 
 # -- functions of the namespace ------------------------------------------------------------------------------
@@ -902,7 +562,7 @@ def embedding(*args: Any, **kwargs: Any) -> NDArray:
     op = ops.get("Embedding")
     out = kwargs.pop("out", None)
     kwargs.pop("name", None)
-    from .invoke import split_arguments
+    from .sparse_rules import try_invoke
 
     named, params = split_arguments(op, args, kwargs, NDArray)
     arrays = list(named.values()) if isinstance(named, dict) else named
@@ -943,14 +603,21 @@ def __getattr__(name: str) -> Any:
 
 def _attach_operators() -> None:
     """Give sparse arrays their arithmetic."""
-    pairs = {"add": (add, "add"), "sub": (subtract, "sub"), "mul": (multiply, "mul"), "truediv": (divide, "truediv")}
+    pairs = {
+        "add": (add, "add"),
+        "sub": (subtract, "sub"),
+        "mul": (multiply, "mul"),
+        "truediv": (divide, "truediv"),
+    }
     numbers = (int, float, np.generic)
 
     def method(function: Callable[[Any, Any], NDArray], name: str, swapped: bool) -> Any:
         dense = getattr(NDArray, f"__{name.removeprefix('r')}__" if swapped else f"__{name}__")
 
         def call(self: BaseSparseNDArray, other: Any) -> Any:
-            if swapped and isinstance(other, NDArray):  # Python asks the subclass first; MXNet's answer is dense
+            if swapped and isinstance(
+                other, NDArray
+            ):  # Python asks the subclass first; MXNet's answer is dense
                 return dense(other, self)
             if isinstance(other, NDArray | int | float | np.generic):
                 return function(other, self) if swapped else function(self, other)
@@ -969,9 +636,10 @@ def _attach_operators() -> None:
         ("lt", "_lesser_scalar"),
         ("le", "_lesser_equal_scalar"),
     ):
+        dense_compare = getattr(NDArray, f"__{name}__")
 
         def compare(
-            self: BaseSparseNDArray, other: Any, _dense: Any = getattr(NDArray, f"__{name}__"), _op: str = scalar
+            self: BaseSparseNDArray, other: Any, _dense: Any = dense_compare, _op: str = scalar
         ) -> Any:
             if isinstance(other, numbers):
                 return invoke(ops.get(_op), [self], ops.get(_op).parse({"scalar": other}))
@@ -982,7 +650,9 @@ def _attach_operators() -> None:
 
         def in_place(self: BaseSparseNDArray, other: Any, _function: Any = function) -> Any:
             if state.recording and self._source is not None:
-                raise GraphError("an in-place operation is not possible while recording: write y = x + … instead")
+                raise GraphError(
+                    "an in-place operation is not possible while recording: write y = x + … instead"
+                )
             self._assign(_function(self, other))
             return self
 

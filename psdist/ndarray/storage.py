@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, NoSuchFile
 from .array import NDArray
 from .params import Param, dump_params, load_params, save_params
 
@@ -31,7 +31,10 @@ def _plains(data: Any) -> dict[str, Param] | list[Param]:
 
 def save(fname: str | os.PathLike[str], data: Any) -> None:
     """Save an NDArray, a list, or a dict of names to NDArrays."""
-    save_params(fname, _plains(data))
+    try:
+        save_params(fname, _plains(data))
+    except FileNotFoundError as e:
+        raise NoSuchFile(f"save: {os.fspath(fname)}: no such folder") from e
 
 
 def dump(data: Any) -> bytes:
@@ -46,12 +49,15 @@ def _wrap(value: Param) -> NDArray:
         return NDArray(value)
     from . import sparse
 
-    return sparse.of_stored(value)  # type: ignore[no-any-return]
+    return sparse.of_stored(value)
 
 
 def load(fname: str | os.PathLike[str]) -> Any:
     """The dict or list that a file holds. Raises PSError, naming the offset, for a damaged file."""
-    return _wrapped(load_params(fname))
+    try:
+        return _wrapped(load_params(fname))
+    except FileNotFoundError as e:
+        raise NoSuchFile(f"load: {os.fspath(fname)}: no such file") from e
 
 
 def load_bytes(buf: bytes) -> Any:
