@@ -72,11 +72,25 @@ def _slice(text: str) -> int:
     return value
 
 
+def _range(text: str) -> tuple[int, int]:
+    low, colon, high = text.partition(":")
+    if not colon or not low.isdecimal() or not high.isdecimal() or not 1 <= int(low) <= int(high) <= 65535:
+        raise _Wrong("MIN:MAX with 1 <= MIN <= MAX, such as 1:4")
+    return int(low), int(high)
+
+
+def _ack(text: str) -> Literal["applied", "replicated", "on-disk"]:
+    if text not in ("applied", "replicated", "on-disk"):
+        raise _Wrong("applied, replicated or on-disk")
+    return cast(Literal["applied", "replicated", "on-disk"], text)
+
+
 def _setting(variable: str, default: Any, meaning: str, parse: Callable[[str], Any]) -> Any:
     return dataclasses.field(default=default, metadata={"env": variable, "meaning": meaning, "parse": parse})
 
 
 _COUNT = _integer(1, 65535, "a whole number from 1 to 65535")
+_COPIES = _integer(0, 16, "a whole number from 0 to 16")
 _PORT = _integer(1, 65535, "a port from 1 to 65535")
 _RANK = _integer(0, 65534, "a whole number from 0 to 65534")
 _LIFE = _integer(0, 2**31 - 1, "a whole number, 0 for the first life of a rank")
@@ -136,6 +150,19 @@ class Settings:
     )
     close_timeout_s: float = _setting(
         "PSDIST_CLOSE_TIMEOUT", 5.0, "how long close() may take to say goodbye and to deliver", _seconds
+    )
+    replicas: int = _setting(
+        "PSDIST_REPLICAS", 0, "copies of each server's arrays, kept by other servers", _COPIES
+    )
+    elastic: tuple[int, int] | None = _setting(
+        "PSDIST_ELASTIC", None, "MIN:MAX workers with which the job goes on; unset: a death ends it", _range
+    )
+    ack: Literal["", "applied", "replicated", "on-disk"] = _setting(
+        "PSDIST_ACK",
+        "",
+        "how safe a push is when it counts as done: applied, replicated, on-disk; by default replicated where "
+        "there are replicas",
+        _ack,
     )
     draws_bars: bool = _setting(
         "PSDIST_DRAW_BARS",

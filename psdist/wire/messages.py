@@ -9,7 +9,7 @@ Arrays travel flat, as *slices* of a key: (key, offset, elements). Batches are c
 frame. Clocks count from 0: the first push of a key is round 0, and a key's clock is the number of rounds
 applied, so that a worker that has pushed `n` rounds and wants to see them pulls with `min_clock = n`.
 
-Numbers are never reused: 40-59 are kept for replication, 60-69 for snapshots, 70-79 for migration, 80-89
+Numbers are never reused: 40-59 are kept for copies, 60-69 for snapshots, 70-79 for migration, 80-89
 for shared memory. Whoever adds a message also adds its row to docs/PROTOCOL.md, which a test compares with
 this file. The fields of `Hello` up to `version` stand for ever; everything else may change with `VERSION`.
 """
@@ -17,7 +17,7 @@ this file. The fields of `Hello` up to `version` stand for ever; everything else
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeVar
 
@@ -37,6 +37,10 @@ __all__ = [
     "Abort",
     "Alive",
     "Barrier",
+    "Begin",
+    "Clocks",
+    "CopySettings",
+    "CopySlices",
     "Done",
     "Error",
     "ErrorCode",
@@ -45,15 +49,19 @@ __all__ = [
     "Hello",
     "Init",
     "Ints",
+    "Join",
     "Leave",
     "Lost",
     "Member",
     "MemberStatus",
     "Message",
     "Numbers",
+    "Placement",
     "Pull",
     "Push",
     "PushPull",
+    "Replicate",
+    "ReplicateRequest",
     "Role",
     "SetHyper",
     "SetOptimizer",
@@ -62,6 +70,7 @@ __all__ = [
     "States",
     "Status",
     "StatusReport",
+    "Synced",
     "Tensor",
     "Tensors",
     "Values",
@@ -71,6 +80,7 @@ __all__ = [
     "key_label",
     "key_name",
     "key_number",
+    "placements",
 ]
 
 VERSION: Final = 1  # of the protocol; both ends must speak the same one
@@ -157,6 +167,14 @@ class MemberStatus:
     num_keys: int
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one shard is: the server that serves it, and those that keep a copy, the next in line first."""
+
+    primary: int
+    backups: tuple[int, ...]
+
+
 # --- joining --------------------------------------------------------------------------------------
 
 
@@ -165,8 +183,9 @@ class MemberStatus:
 class Hello:
     """Ask to join: the first message on every connection, to the scheduler and to each server.
     `rank` -1 takes any. `token` is a random number drawn once per process. `address` is where a server is
-    reached. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
-    Reply: Welcome, at once from the scheduler, from a server when it has the View. Errors: refused."""
+    reached. `shard` is the one that is asked for on this connection, -1 the server's own: a server may have
+    taken over others. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
+    Reply: Welcome, at once from the scheduler; from a server when it serves that shard. Errors: refused."""
 
     seq: int
     version: int
@@ -176,6 +195,7 @@ class Hello:
     incarnation: int
     token: int
     address: str
+    shard: int = -1
 
 
 @message(2, senders="scheduler server")
@@ -197,7 +217,10 @@ class Welcome:
 class View:
     """Who belongs to the job now: told to each member when all have come, and at every change.
     `rank` is the receiver's own. Servers and workers are in rank order. `epoch` grows with every change;
-    what is stamped with an epoch older than `fence` is refused."""
+    what is stamped with an epoch older than `fence` is refused. Slices are spread over `num_servers` shards;
+    `shards[i]` says where shard i is (an empty list: on server i, without a copy), `replicas` how many
+    copies there should be. A newcomer to a running job has `joined` > 1, the epoch of its coming, and
+    `meetings` says how often each barrier has opened before."""
 
     epoch: int
     fence: int
@@ -205,6 +228,10 @@ class View:
     num_workers: int  # expected, as configured
     num_servers: int
     members: tuple[Member, ...]
+    replicas: int = 0
+    shards: tuple[Placement, ...] = ()
+    joined: int = 1
+    meetings: Numbers = field(default_factory=dict)
 
 
 @message(4, senders="worker server scheduler")
@@ -247,8 +274,8 @@ class Init:
 @dataclass(frozen=True, slots=True)
 class Push:
     """Add `values[i]` to round `clocks[i]` of the slice (`keys[i]`, `offsets[i]`). All or nothing; sent
-    again, it changes nothing and is answered again. `ack` is the durability that the reply shall state
-    (ACK_APPLIED).
+    again, it changes nothing and is answered again. `ack` is the durability that the reply shall have: 1
+    applied, 2 replicated, 3 on disk. While a shard has no complete copy, 2 is answered by 1.
     Reply: Done, when every round is applied. Errors: unknown-key, bad-value, stale-round, stale-epoch,
     unsupported."""
 
@@ -380,6 +407,36 @@ class SetState:
     values: Tensors
 
 
+@message(26, senders="worker")
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A newcomer asks how far the keys are. No round that the View's newcomer has a part in closes before it
+    has said Begin. Reply: Clocks."""
+
+    seq: int
+
+
+@message(27, senders="server")
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The highest clock of the slices that each key has here."""
+
+    seq: int
+    keys: Ints
+    clocks: Ints
+
+
+@message(28, senders="worker")
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The newcomer's first push of `keys[i]` is round `clocks[i]`; earlier rounds do without it. Reply:
+    Done. Errors: bad-value."""
+
+    seq: int
+    keys: Ints
+    clocks: Ints
+
+
 # --- together -------------------------------------------------------------------------------------
 
 
@@ -403,10 +460,11 @@ class Leave:
     seq: int
 
 
-@message(32, senders="launcher")
+@message(32, senders="launcher server")
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A launcher saw the process of a member die: `why` says how ("exit code -9"). Reply: Done."""
+    """A launcher saw the process of a member die: `why` says how ("exit code -9"). From a server: it cannot
+    reach the one that keeps its copies, and wants another. Reply: Done."""
 
     seq: int
     role: str
@@ -461,6 +519,99 @@ class StatusReport:
     members: tuple[MemberStatus, ...]
 
 
+# --- copies: from the server that serves a shard to those that keep a copy of it ------------------
+#
+# `seq` counts 1, 2, 3, ... from one server process to another, over all shards and connections: what was done
+# is answered again, and what comes before its turn is not answered. A sender that no longer serves the shard
+# is refused by stale-epoch.
+
+
+@message(40, senders="server")
+@dataclass(frozen=True, slots=True)
+class CopySettings:
+    """A copy of `shard` begins anew, with these settings: the optimizer (`name` "" for none), its rates
+    (`values` are the lr and the wd from round `from_rounds[i]` on), whether every push is applied as it comes, and the
+    settings that were already taken: `seqs[i]` of worker `ranks[i]`. Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+    name: str
+    numbers: Numbers
+    lr_mult: dict[str, float]
+    wd_mult: dict[str, float]
+    each: bool
+    ranks: Ints
+    seqs: Ints
+    from_rounds: Ints
+    values: Tensors
+
+
+@message(41, senders="server")
+@dataclass(frozen=True, slots=True)
+class CopySlices:
+    """Whole slices, in place of what was there. Of the i-th, `values` hold the value and then `counts[i]`
+    arrays of state; it has had `num_updates[i]` updates; of `num_applied[i]` workers, `ranks`, the first
+    `rounds` pushes are in it. Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: Ints
+    clocks: Ints
+    num_updates: Ints
+    counts: Ints
+    num_applied: Ints
+    ranks: Ints
+    rounds: Ints
+    values: Tensors
+
+
+@message(42, senders="server")
+@dataclass(frozen=True, slots=True)
+class Replicate:
+    """What one message to the shard applied: sum `values[i]` is round `rounds[i]` of slice (`keys[i]`,
+    `offsets[i]`); the pushes of the workers `ranks[groups[i]]` are in it; then the slice's clock is
+    `clocks[i]`. In the order given. Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+    keys: Ints
+    offsets: Ints
+    rounds: Ints
+    clocks: Ints
+    groups: Ints
+    ranks: tuple[tuple[int, ...], ...]
+    values: Tensors
+
+
+@message(43, senders="server")
+@dataclass(frozen=True, slots=True)
+class ReplicateRequest:
+    """Worker `rank` asked the shard for this, and it was done: `values` are the frames of its message, an
+    Init or a setting. Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+    rank: int
+    values: Tensors
+
+
+@message(44, senders="server")
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Told to the scheduler: `backup` has a complete copy of `shard`, and could serve it."""
+
+    epoch: int
+    shard: int
+    backup: int
+
+
 # --- replies that many share ----------------------------------------------------------------------
 
 
@@ -503,6 +654,9 @@ Message = (
     | GetState
     | States
     | SetState
+    | Join
+    | Clocks
+    | Begin
     | Barrier
     | Leave
     | Lost
@@ -510,6 +664,11 @@ Message = (
     | Finish
     | Status
     | StatusReport
+    | CopySettings
+    | CopySlices
+    | Replicate
+    | ReplicateRequest
+    | Synced
     | Done
     | Error
 )
@@ -518,6 +677,11 @@ Message = (
 def error_class(code: str) -> type[errors.PSError]:
     """The class in psdist.errors that a code stands for; RemoteError for one we do not know."""
     return _ERROR_CLASSES.get(code, errors.RemoteError)
+
+
+def placements(view: View) -> tuple[Placement, ...]:
+    """Where each shard is."""
+    return view.shards or tuple(Placement(shard, ()) for shard in range(view.num_servers))
 
 
 def key_name(key: int | str) -> str:

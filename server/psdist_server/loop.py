@@ -26,7 +26,8 @@ from psdist.wire import messages as m
 from . import sockets
 from .membership import End, Membership, who
 from .scheduler import Scheduler
-from .shard import SCHEDULER, Out, Shard
+from .server import Server
+from .shard import SCHEDULER, Destination, Out
 
 __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
 
@@ -164,6 +165,8 @@ class SchedulerLoop(Loop):
             heartbeat_s=settings.heartbeat_s,
             dead_after_s=settings.dead_after_s,
             start_timeout_s=settings.start_timeout_s,
+            replicas=settings.replicas,
+            elastic=settings.elastic,
         )
         self._state = ""
 
@@ -226,15 +229,21 @@ class ServerLoop(Loop):
         self._poller.register(self._dealer, zmq.POLLIN)
         shown = settings.node_host or self.host
         self.address = f"tcp://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
-        self._shard = Shard(
-            settings.job, heartbeat_s=settings.heartbeat_s, dead_after_s=settings.dead_after_s
+        self._peers: dict[Destination, sockets.Socket] = {}  # to the servers that keep our copies
+        token = secrets.randbits(63)
+        self._server = Server(
+            settings.job,
+            incarnation=settings.incarnation,
+            token=token,
+            heartbeat_s=settings.heartbeat_s,
+            dead_after_s=settings.dead_after_s,
         )
         self._membership = Membership(
             job=settings.job,
             role="server",
             rank=m.ANY_RANK if settings.rank is None else settings.rank,
             incarnation=settings.incarnation,
-            token=secrets.randbits(63),
+            token=token,
             address=self.address,
             scheduler=f"{settings.root_uri}:{settings.root_port}",
             connect_timeout_s=settings.connect_timeout_s,
@@ -261,6 +270,9 @@ class ServerLoop(Loop):
     def _turn(self, ready: dict[Any, int]) -> None:
         if self._dealer in ready:
             self._hear()
+        for destination, peer in list(self._peers.items()):
+            if peer in ready:
+                self._hear_peer(destination, peer)
         super()._turn(ready)
 
     def _hear(self) -> None:
@@ -277,38 +289,94 @@ class ServerLoop(Loop):
             if isinstance(message, m.Welcome):
                 _log.info("the scheduler has let us in; waiting for the others")
             elif isinstance(message, m.View):
-                self._send(self._shard.step(SCHEDULER, message, now))
+                out = self._server.step(SCHEDULER, message, now)
+                self._connect()
+                self._send(out)
                 _log.info(
-                    "%s of %d, for %d workers (epoch %d)",
+                    "%s of %d, for %d workers (epoch %d)%s",
                     who("server", message.rank),
                     message.num_servers,
                     sum(member.role == "worker" for member in message.members),
                     message.epoch,
+                    _duties(self._server),
                 )
 
+    def _connect(self) -> None:
+        """Be connected to the servers that keep our copies, and to no others."""
+        links = self._server.links
+        for destination in [one for one in self._peers if one not in links]:
+            self._poller.unregister(self._peers[destination])
+            self._peers.pop(destination).close(linger=0)
+        for destination, member in links.items():
+            if destination not in self._peers:
+                host, _, port = member.address.removeprefix("tcp://").rpartition(":")
+                peer = sockets.connect(self._context, self._settings, self._keys, host.strip("[]"), int(port))
+                self._peers[destination] = peer
+                self._poller.register(peer, zmq.POLLIN)
+
+    def _hear_peer(self, destination: Destination, peer: sockets.Socket) -> None:
+        """Take what a server says that keeps our copies."""
+        while (frames := sockets.receive(peer)) is not None:
+            try:
+                message = decode(frames)
+            except BadMessage as e:
+                self.num_refused += 1
+                _log.warning("a server sent what is no message: %s", e)
+                continue
+            self._send(self._server.step(destination, message, time.monotonic()))
+
+    def _send(self, out: Out) -> None:
+        to_others = []
+        for pair in out:
+            destination, message = pair
+            if destination == SCHEDULER:
+                self._tell([message])
+            elif (peer := self._peers.get(destination)) is None:
+                to_others.append(pair)
+            elif not sockets.send(peer, encode(message)):
+                self.num_undelivered += 1  # it will be sent again, since nobody acknowledges it
+        super()._send(to_others)
+
     def _step(self, sender: bytes, message: Message, now: float) -> Out:
-        return self._shard.step(sender, message, now)
+        return self._server.step(sender, message, now)
 
     def _tick(self, now: float) -> End | None:
-        shard, membership = self._shard, self._membership
-        self._tell(membership.tick(now, shard.step_clock, shard.nbytes, len(shard.keys)))
+        server, membership = self._server, self._membership
+        self._send(server.tick(now))
+        if server.fenced:
+            membership.end(server.fenced)
+        self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))
         if membership.ended is not None:
             _log.info(
                 "%s held %d keys, %.1f MB with the optimizer's state, for %d rounds",
-                shard.where,
-                len(shard.keys),
-                shard.nbytes / 1e6,
-                shard.step_clock,
+                server.where,
+                server.num_keys,
+                server.nbytes / 1e6,
+                server.step_clock,
             )
         return membership.ended
 
     def _on_stop(self, reason: str, now: float) -> None:
-        self._tell(self._membership.stop(reason, now, self._shard.step_clock))
+        self._tell(self._membership.stop(reason, now, self._server.step_clock))
 
     def _tell(self, messages: list[Message]) -> None:
         for message in messages:
             if not sockets.send(self._dealer, encode(message)):
                 self.num_undelivered += 1
+
+
+def _duties(server: Server) -> str:
+    """What a server does besides its own shard, for the log."""
+    served = [number for number in server.primaries if number != server.rank]
+    words = f"; it serves shards {', '.join(map(str, sorted(served)))}, too" if served else ""
+    if server.rank not in server.primaries:
+        words = (
+            "; it serves no shard"
+            if not served
+            else f"; it serves shards {', '.join(map(str, sorted(served)))}"
+        )
+    kept = sorted(server.backups)
+    return words + (f"; it keeps copies of shards {', '.join(map(str, kept))}" if kept else "")
 
 
 def open_loop(settings: Settings) -> SchedulerLoop | ServerLoop:

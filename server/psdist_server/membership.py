@@ -139,6 +139,10 @@ class Membership:
         self._end(1, reason)
         return [Abort(reason, self._hello.role, self.rank, step, -1.0)]
 
+    def end(self, reason: str) -> None:
+        """End without a word to the others, who have gone on without this process."""
+        self._end(1, reason)
+
     def _end(self, code: int, reason: str) -> None:
         if self.ended is None:
             self.ended = End(code, reason)

@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from psdist.wire.codec import PACKED
-from psdist.wire.messages import Tensor, key_label
+from psdist.wire.messages import Tensor, key_label, key_number
 
 __all__ = ["Apply", "Key", "Round", "Slice", "Waiter"]
 
@@ -34,19 +34,32 @@ _UNSHARED: Final = 2  # sys.getrefcount of an array that one attribute holds
 
 
 class Apply(Protocol):
-    """What to do with a round's sum, or in async mode with one gradient, of round `clock`."""
+    """What to do with a round's sum, or in async mode with one gradient, of round `clock`, to which `ranks`
+    have pushed."""
 
-    def __call__(self, piece: Slice, grad: Tensor, clock: int, /) -> None: ...
+    def __call__(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...], /) -> None: ...
 
 
 class Key:
     """A parameter array, of which this server holds some slices."""
 
-    __slots__ = ("dtype", "label", "lr_mult", "name", "num_elements", "shape", "slices", "starts", "wd_mult")
+    __slots__ = (
+        "dtype",
+        "label",
+        "lr_mult",
+        "name",
+        "num_elements",
+        "number",
+        "shape",
+        "slices",
+        "starts",
+        "wd_mult",
+    )
 
     def __init__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.name = name
         self.label = key_label(name)
+        self.number = key_number(name)
         self.shape = shape
         self.dtype = dtype
         self.num_elements = math.prod(shape)
@@ -180,7 +193,7 @@ class Slice:
                 for rank in round_.parts:
                     self.applied[rank] = clock + 1
                 if round_.total is not None:
-                    apply(self, round_.total, clock)
+                    apply(self, round_.total, clock, tuple(sorted(round_.parts)))
         if self.waiting:
             self._wake()
 
@@ -189,14 +202,15 @@ class Slice:
         for clock in sorted(self.rounds):
             round_ = self.rounds[clock]
             if round_.total is not None:  # begun while rounds were applied whole
-                apply(self, round_.total, clock)
+                added = tuple(sorted(rank for rank, part in round_.parts.items() if part is _ADDED))
+                apply(self, round_.total, clock, added)
                 round_.total = None
             for rank in sorted(round_.parts):
                 part = round_.parts[rank]
                 if part is _ADDED:
                     applied[rank] = clock + 1
                 elif applied.get(rank, 0) == clock:
-                    apply(self, part, clock)
+                    apply(self, part, clock, (rank,))
                     applied[rank] = clock + 1
                 else:
                     continue  # an earlier push of this worker is still on its way
@@ -205,6 +219,12 @@ class Slice:
                 del self.rounds[clock]
         if ranks:
             self.clock = max(self.clock, min(applied.get(rank, 0) for rank in ranks))
+
+    def replay(self, ranks: Sequence[int], clock: int, after: int) -> None:
+        """Take note that round `clock`, to which `ranks` have pushed, was applied elsewhere."""
+        for rank in ranks:
+            self.applied[rank] = max(self.applied.get(rank, 0), clock + 1)
+        self.clock = max(self.clock, after)
 
     def regroup(self, ranks: Sequence[int]) -> None:
         """The workers are others now: open rounds need those, and whoever has already pushed."""

@@ -9,6 +9,12 @@ Joining, everybody is let in who fits; when all have come, ranks are given out (
 one) and each gets the View. Running, everybody shows signs of life; who is silent too long is dead, and a
 death ends the job: everybody is told who, when, and in which step. A worker that has finished leaves, and
 nobody waits for it any more.
+
+Two kinds of death are survived. With replicas, the next in line that has a complete copy serves a dead
+server's shards, and copies are made anew on other servers; a server that is started again keeps copies,
+too. When the job is elastic, the others go on without a dead worker as long as there are enough of them, and
+newcomers are let in while it runs. Each change is a new View, with a new epoch. Who was taken for dead and
+speaks again is told so, and ends.
 """
 
 from __future__ import annotations
@@ -22,6 +28,10 @@ from psdist.wire.messages import (
     Abort,
     Alive,
     Barrier,
+    Begin,
+    Clocks,
+    CopySettings,
+    CopySlices,
     Done,
     Error,
     ErrorCode,
@@ -29,14 +39,19 @@ from psdist.wire.messages import (
     GetState,
     Hello,
     Init,
+    Join,
     Leave,
     Lost,
     Member,
     MemberStatus,
     Message,
+    Numbers,
+    Placement,
     Pull,
     Push,
     PushPull,
+    Replicate,
+    ReplicateRequest,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -44,6 +59,7 @@ from psdist.wire.messages import (
     States,
     Status,
     StatusReport,
+    Synced,
     Values,
     View,
     Welcome,
@@ -68,6 +84,8 @@ class _Process:
     rank: int  # ANY_RANK until it is given out
     heard_at: float
     state: Literal["joining", "alive", "left", "dead"] = "joining"
+    joined: int = 1  # the epoch of its first View
+    why: str = ""  # it is dead
     step: int = 0
     nbytes: int = 0
     num_keys: int = 0
@@ -86,7 +104,18 @@ class _Meeting:
     """A barrier: how often it has opened, and who stands before it now."""
 
     opened: int = 0
+    since: int = 0  # the epoch in which the first of those came who stand before it
     waiting: dict[int, tuple[Destination, int]] = field(default_factory=dict)  # by rank: (sender, seq)
+
+
+@dataclass(slots=True)
+class _Shard:
+    """Where a shard is."""
+
+    primary: int
+    backups: list[int]  # the next in line first
+    synced: set[int]  # of the backups: those with a complete copy
+    avoided: set[int] = field(default_factory=set)  # servers that its primary could not reach
 
 
 class Scheduler:
@@ -102,13 +131,20 @@ class Scheduler:
         heartbeat_s: float,
         dead_after_s: float,
         start_timeout_s: float,
+        replicas: int = 0,
+        elastic: tuple[int, int] | None = None,
     ) -> None:
+        """`replicas`: copies of each server's shard, on others. `elastic`: the fewest and the most workers with which
+        the job goes on; None: with those that it began with, and no others."""
         self.job = job
         self.state: State = "joining"
         self.reason = ""
         self.epoch = 0
         self.ended: End | None = None
         self._wanted = {"worker": num_workers, "server": num_servers}
+        self._replicas = min(replicas, num_servers - 1)
+        self._elastic = elastic
+        self._shards: list[_Shard] = []
         self._began = now
         self._heartbeat_s = heartbeat_s
         self._dead_after_s = dead_after_s
@@ -139,9 +175,9 @@ class Scheduler:
         for process in self._processes:
             silent = now - process.heard_at
             if process.here and silent > self._dead_after_s:
-                process.state = "dead"
                 self._fail(process, f"silent for {silent:.1f} s", now)
-                return self._out
+                if self.state != "running":
+                    return self._out
         if self.state == "joining" and now - self._began > self._start_timeout_s:
             self._abort(self._missing(), "scheduler", ANY_RANK, 0, now)
             return self._out
@@ -166,6 +202,10 @@ class Scheduler:
             return
         seq = getattr(message, "seq", -1)
         process = self._by_sender.get(sender)
+        if process is not None and process.state == "dead" and self.state == "running":
+            text = f"{process.name} was taken for dead ({process.why}), and the job has gone on without it"
+            self._refuse(sender, seq, "refused", text)
+            return
         if process is not None:
             process.heard_at = now
             role = process.hello.role
@@ -190,16 +230,24 @@ class Scheduler:
                     self._leave(process, now)
                 self._out.append((sender, Done(seq, 0)))
             case Lost():
-                self._lost(message, now)
+                if process is None:
+                    self._lost(message, now)
+                else:
+                    self._unreached(process, message)
                 self._out.append((sender, Done(seq, 0)))
             case Status():
                 self._out.append((sender, self._report(seq, now)))
+            case Synced():
+                if process is not None:
+                    self._synced(process, message)
             case Abort():
                 self._aborted_by(process, message, now)
             case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
-            case GetState() | SetState():
+            case GetState() | SetState() | Join() | Begin():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
+            case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Clocks():
+                pass
             case Welcome() | View() | Values() | States() | Finish() | StatusReport() | Done() | Error():
                 pass
             case _:
@@ -242,6 +290,11 @@ class Scheduler:
         if self.state in ("finished", "aborted"):
             self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
             return
+        if self.state == "running":
+            self._replaced(hello, now)
+        if self.state == "aborted":
+            self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
+            return
         if refusal := self._why_not(hello):
             self._refuse(sender, hello.seq, "refused", refusal)
             return
@@ -249,6 +302,9 @@ class Scheduler:
         self._processes.append(process)
         self._by_sender[sender] = process
         self._welcome(sender, hello, now)
+        if self.state == "running":
+            self._admit(process)
+            return
         if all(len(self._of(role)) == num for role, num in self._wanted.items()):
             self._form()
 
@@ -263,6 +319,8 @@ class Scheduler:
     def _why_not(self, hello: Hello) -> str:
         """Why this newcomer cannot join; "" when it can."""
         num = self._wanted[hello.role]
+        if self.state == "running" and hello.role == "worker" and self._elastic:
+            num = max(num, self._elastic[1])
         name = who(hello.role, hello.rank)
         if hello.rank < ANY_RANK or hello.rank >= num:
             return f"{name} wants to join, but job {self.job!r} has {hello.role}s 0 to {num - 1}"
@@ -278,6 +336,22 @@ class Scheduler:
                         f"{name} has joined already (incarnation {there}), and this is another process "
                         f"(incarnation {hello.incarnation}); two cannot have one rank"
                     )
+            if self.state == "running" and self._can_be_replaced(hello.role):
+                lives = [
+                    p.hello.incarnation
+                    for p in self._processes
+                    if p.hello.role == hello.role and p.rank == hello.rank
+                ]
+                if hello.incarnation > max(lives, default=-1):
+                    return ""
+                return (
+                    f"{name} has left or was taken for dead, and the job has gone on without incarnation "
+                    f"{hello.incarnation}; a new process in its place needs a higher PSDIST_INCARNATION"
+                )
+        if self.state == "running" and hello.role == "worker" and self._elastic:
+            if len(self._of("worker")) < self._elastic[1]:
+                return ""
+            return f"job {self.job!r} has {self._elastic[1]} workers, and --elastic allows no more"
         if self.state == "running" or len(self._of(hello.role)) >= num:
             return f"job {self.job!r} has its {num} {hello.role}s already; one more {hello.role} came"
         return ""
@@ -296,7 +370,51 @@ class Scheduler:
             for rank, process in self._assign(role).items():
                 process.rank, process.state = rank, "alive"
         self.state = "running"
+        num = self._wanted["server"]
+        for rank in range(num):
+            backups = [(rank + i) % num for i in range(1, self._replicas + 1)]
+            self._shards.append(_Shard(rank, backups, set(backups)))
         self._change()
+
+    def _can_be_replaced(self, role: str) -> bool:
+        """Whether the job goes on when one of these dies, and takes another in its place."""
+        return bool(self._replicas) if role == "server" else self._elastic is not None
+
+    def _replaced(self, hello: Hello, now: float) -> None:
+        """A newer life of a rank has come: the older one is dead, whoever noticed."""
+        if hello.rank < 0 or not self._can_be_replaced(hello.role):
+            return
+        for p in self._of(hello.role):
+            if p.rank == hello.rank and p.hello.incarnation < hello.incarnation:
+                self._fail(p, f"incarnation {hello.incarnation} of it has come", now)
+
+    def _admit(self, process: _Process) -> None:
+        """Let somebody in while the job runs."""
+        role = process.hello.role
+        # a rank nobody has had, since whoever had one before may still be known to servers
+        free = max((p.rank for p in self._processes if p.hello.role == role), default=-1) + 1
+        process.rank = process.hello.rank if process.hello.rank >= 0 else free
+        process.state, process.joined = "alive", self.epoch + 1
+        # the older lives of this rank are over, and of no interest to anybody
+        older = [p for p in self._processes if p is not process and _same_place(p, process) and not p.here]
+        for p in older:
+            self._processes.remove(p)
+        self._find_backups()
+        self._change()
+
+    def _find_backups(self) -> None:
+        """Choose servers for the copies that are missing: the next ones round the ring."""
+        alive = {p.rank for p in self._of("server")}
+        num = self._wanted["server"]
+        for shard in self._shards:
+            shard.backups = [rank for rank in shard.backups if rank in alive]
+            shard.synced &= alive
+            ring = [(shard.primary + i) % num for i in range(1, num)]
+            for rank in ring:
+                if len(shard.backups) >= self._replicas:
+                    break
+                if rank in alive and rank not in shard.backups and rank not in shard.avoided:
+                    shard.backups.append(rank)
 
     def _change(self) -> None:
         """Tell everybody who is there now."""
@@ -310,7 +428,23 @@ class Scheduler:
             Member(p.hello.role, p.rank, p.hello.incarnation, p.hello.token, p.hello.address) for p in alive
         )
         num = self._wanted
-        return View(self.epoch, 0, process.rank, num["worker"], num["server"], members)
+        num_workers = len(self._of("worker")) if self._elastic else num["worker"]
+        meetings: Numbers = {}
+        if process.joined > 1:
+            meetings = {name: one.opened + bool(one.waiting) for name, one in self._meetings.items()}
+        shards = tuple(Placement(shard.primary, tuple(shard.backups)) for shard in self._shards)
+        return View(
+            self.epoch,
+            0,
+            process.rank,
+            num_workers,
+            num["server"],
+            members,
+            self._replicas,
+            shards,
+            process.joined,
+            meetings,
+        )
 
     def _missing(self) -> str:
         """Who has not come, in words."""
@@ -348,11 +482,14 @@ class Scheduler:
                 f"which has opened {meeting.opened} times",
             )
         else:
+            if not meeting.waiting:
+                meeting.since = self.epoch
             meeting.waiting[process.rank] = (sender, barrier.seq)
             self._open(meeting)
 
     def _open(self, meeting: _Meeting) -> None:
-        ranks = [p.rank for p in self._of("worker")]
+        # who came later begins to count with the next time
+        ranks = [p.rank for p in self._of("worker") if p.joined <= max(meeting.since, 1)]
         if self.state == "running" and meeting.waiting and all(rank in meeting.waiting for rank in ranks):
             self._out += [(sender, Done(seq, 0)) for sender, seq in meeting.waiting.values()]
             meeting.waiting = {}
@@ -388,7 +525,6 @@ class Scheduler:
         )
         if process is not None:
             if process.here:
-                process.state = "dead"
                 self._fail(process, lost.why, now)
         elif self.state == "joining":
             name = who(lost.role, lost.rank)
@@ -399,18 +535,87 @@ class Scheduler:
         return process.rank if process.rank >= 0 else process.hello.rank
 
     def _fail(self, process: _Process, why: str, now: float) -> None:
+        process.state, process.why = "dead", why
         if self.state in ("finished", "aborted"):
             return
         when = now - self._began
         step = f"in step {process.step}" if self.state == "running" else "before the job began"
         reason = f"{process.name} died {step}, {when:.1f} s after the start ({why})"
+        if self.state == "running":
+            lost = self._survive_server(process) if process.hello.role == "server" else self._survive_worker()
+            if lost is None:
+                return
+            reason += lost
         self._abort(reason, process.hello.role, self._rank_of(process), process.step, now)
+
+    def _survive_server(self, dead: _Process) -> str | None:
+        """Have the copies of its shards served. None when the job goes on, else what to add to the reason."""
+        if not self._replicas:
+            return ""
+        for number, shard in enumerate(self._shards):
+            if shard.primary != dead.rank:
+                continue
+            heirs = [rank for rank in shard.backups if rank in shard.synced and self._is_alive(rank)]
+            if not heirs:
+                return f", and no other server has a complete copy of its shard {number}"
+            shard.primary = heirs[0]
+            shard.backups.remove(heirs[0])
+            shard.synced = set()  # the new primary makes them anew
+            shard.avoided = set()
+        self._find_backups()
+        self._change()
+        return None
+
+    def _survive_worker(self) -> str | None:
+        """Go on without one. None when the job goes on, else what to add to the reason."""
+        if self._elastic is None:
+            return ""
+        left = len(self._of("worker"))
+        finished = sum(p.hello.role == "worker" and p.state == "left" for p in self._processes)
+        if left == 0 or left + finished < self._elastic[0]:
+            return f"; {left} workers are left, and --elastic wants at least {self._elastic[0]}"
+        self._change()
+        for meeting in self._meetings.values():
+            meeting.waiting = {
+                rank: one
+                for rank, one in meeting.waiting.items()
+                if any(p.rank == rank for p in self._of("worker"))
+            }
+            self._open(meeting)
+        return None
+
+    def _is_alive(self, server: int) -> bool:
+        return any(p.rank == server for p in self._of("server"))
+
+    def _synced(self, process: _Process, synced: Synced) -> None:
+        """A copy is complete."""
+        if process.hello.role == "server" and 0 <= synced.shard < len(self._shards):
+            shard = self._shards[synced.shard]
+            if shard.primary == process.rank and synced.backup in shard.backups:
+                shard.synced.add(synced.backup)
+
+    def _unreached(self, process: _Process, lost: Lost) -> None:
+        """A server cannot reach one that keeps its copies: choose another, or none."""
+        changed = False
+        for shard in self._shards:
+            if shard.primary == process.rank and lost.rank in shard.backups:
+                shard.backups.remove(lost.rank)
+                shard.synced.discard(lost.rank)
+                shard.avoided.add(lost.rank)
+                changed = True
+        if changed and self.state == "running":
+            self._find_backups()
+            self._change()
 
     def _aborted_by(self, process: _Process | None, abort: Abort, now: float) -> None:
         if self.state in ("finished", "aborted"):
             return
         if process is None:
             self._abort(abort.reason, "launcher", ANY_RANK, 0, now)
+            return
+        if self.state == "running" and self._can_be_replaced(process.hello.role):
+            process.step = max(process.step, abort.step)
+            self._fail(process, f"it failed: {abort.reason}", now)
             return
         process.state = "dead"
         step = max(process.step, abort.step)
@@ -449,3 +654,7 @@ class Scheduler:
         return StatusReport(
             seq, self.job, self.state, self.reason, self.epoch, uptime, num["worker"], num["server"], members
         )
+
+
+def _same_place(one: _Process, other: _Process) -> bool:
+    return one.hello.role == other.hello.role and Scheduler._rank_of(one) == Scheduler._rank_of(other)

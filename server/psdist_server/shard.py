@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 import numpy as np
@@ -22,17 +23,23 @@ import numpy as np
 from psdist.wire.codec import DTYPES, PACKED
 from psdist.wire.messages import (
     ACK_APPLIED,
+    ACK_ON_DISK,
     MAX_ROUNDS_AHEAD,
     SENDERS,
     Abort,
     Alive,
     Barrier,
+    Begin,
+    Clocks,
+    CopySettings,
+    CopySlices,
     Done,
     Error,
     Finish,
     GetState,
     Hello,
     Init,
+    Join,
     Leave,
     Lost,
     Member,
@@ -40,6 +47,8 @@ from psdist.wire.messages import (
     Pull,
     Push,
     PushPull,
+    Replicate,
+    ReplicateRequest,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -47,6 +56,7 @@ from psdist.wire.messages import (
     States,
     Status,
     StatusReport,
+    Synced,
     Tensor,
     Values,
     View,
@@ -57,7 +67,7 @@ from psdist.wire.messages import (
 from .rounds import Key, Slice
 from .updates import Refused, Updates
 
-__all__ = ["SCHEDULER", "Destination", "Out", "Shard"]
+__all__ = ["SCHEDULER", "Applied", "Asked", "Destination", "Effect", "Out", "Rewritten", "Shard"]
 
 Destination = bytes
 Out = list[tuple[Destination, Message]]
@@ -67,6 +77,34 @@ _DTYPES: Final = {dtype.name: dtype for dtype in DTYPES.values()}
 _MAX_ELEMENTS: Final = 1 << 60
 _MAX_CONTROLS: Final = 64  # of one worker, remembered so that a late copy of an old one changes nothing
 _MAX_EARLY: Final = 65536  # workers that may knock before the View is there
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A round's sum, or in async mode one gradient, is in the slice's value."""
+
+    piece: Slice
+    grad: Tensor  # not to be written: it may be the value by now
+    clock: int
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A worker's request was done: new keys, or a setting."""
+
+    rank: int
+    message: Init | SetOptimizer | SetHyper | SetStaleness | Begin
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """These slices have changed in another way than by rounds."""
+
+    pieces: list[Slice]
+
+
+Effect = Applied | Asked | Rewritten
 
 
 class _Pending:
@@ -99,20 +137,22 @@ class Shard:
         self.step_clock = 0  # the highest clock of a slice
         self._nbytes = 0  # of values
         self.keys: dict[int, Key] = {}
-        self._heartbeat_s = heartbeat_s
-        self._dead_after_s = dead_after_s
+        self.heartbeat_s = heartbeat_s
+        self.dead_after_s = dead_after_s
         self._view: View | None = None
         self._workers: dict[int, Member] = {}
         self._ranks: tuple[int, ...] = ()  # of the workers, ascending
         self._peers: dict[Destination, Member] = {}  # who said Hello, and was right to
         self._connections: dict[int, Destination] = {}  # of a rank: its newest
         self._early: list[tuple[Destination, Hello]] = []  # knocked before the View was there
-        self._slices: dict[tuple[int, int], Slice] = {}
+        self.slices: dict[tuple[int, int], Slice] = {}
         self._declared: dict[tuple[int, int], list[_Pending]] = {}  # wait for a first value
         self._pending: dict[tuple[Destination, int], _Pending] = {}
-        self._controls: dict[int, dict[int, None]] = {}  # by rank: the seqs of its latest settings
-        self._each = False  # apply every push as it comes, not whole rounds
-        self._updates = Updates()
+        self.controls: dict[int, dict[int, None]] = {}  # by rank: the seqs of its latest settings
+        self.each = False  # apply every push as it comes, not whole rounds
+        self.updates = Updates()
+        self.max_ack = ACK_APPLIED  # the durability that a push may ask for
+        self.effects: list[Effect] | None = None  # what changed; a list when somebody keeps a copy
         self._out: Out = []
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
@@ -127,7 +167,7 @@ class Shard:
     @property
     def nbytes(self) -> int:
         """Of values and optimizer states."""
-        return self._nbytes + self._updates.nbytes
+        return self._nbytes + self.updates.nbytes
 
     @property
     def where(self) -> str:
@@ -156,14 +196,18 @@ class Shard:
             case Pull():
                 self._pull(sender, message)
             case Init():
-                self._init(sender, message)
-            case SetOptimizer() | SetHyper() | SetStaleness() | SetState():
+                self._init(sender, peer.rank, message)
+            case SetOptimizer() | SetHyper() | SetStaleness() | SetState() | Begin():
                 self._set(sender, peer.rank, message)
+            case Join():
+                self._tell_clocks(sender, message)
             case GetState():
                 self._get_state(sender, message)
             case Alive() | Abort() | Welcome() | View() | Values() | States() | Finish() | StatusReport():
                 pass
-            case Done() | Error():
+            case Done() | Error() | Clocks() | Synced():
+                pass
+            case CopySettings() | CopySlices() | Replicate() | ReplicateRequest():
                 pass
             case Barrier() | Leave() | Status() | Lost():
                 raise Refused(
@@ -199,7 +243,7 @@ class Shard:
             self._drop(old)
         self._peers[sender] = member
         self._connections[hello.rank] = sender
-        welcome = Welcome(hello.seq, self.rank, self._heartbeat_s, self._dead_after_s, 0.0)
+        welcome = Welcome(hello.seq, self.rank, self.heartbeat_s, self.dead_after_s, 0.0)
         self._out.append((sender, welcome))
 
     def _drop(self, sender: Destination) -> None:
@@ -219,10 +263,10 @@ class Shard:
             if self._workers.get(rank) != self._peers.get(sender):
                 self._drop(sender)
                 del self._connections[rank]
-                self._controls.pop(rank, None)
+                self.controls.pop(rank, None)
         if ranks != self._ranks:
             self._ranks = ranks
-            for piece in self._slices.values():
+            for piece in self.slices.values():
                 piece.regroup(ranks)
                 self._settle(piece)
         early, self._early = self._early, []
@@ -234,7 +278,7 @@ class Shard:
 
     # --- declaring ---------------------------------------------------------------------------------
 
-    def _init(self, sender: Destination, init: Init) -> None:
+    def _init(self, sender: Destination, rank: int, init: Init) -> None:
         if self._is_pending(sender, init.seq):
             return
         num = len(init.names)
@@ -250,25 +294,27 @@ class Shard:
                 value = init.values[i] if init.values else None
                 key, number = self._declare(init, i, value, new)
                 place = (number, init.offsets[i])
-                if place in self._slices:
+                if place in self.slices:
                     continue
                 if value is None:
                     missing.append(place)
                 else:
                     large = value.nbytes > PACKED and value.flags.aligned and value.flags.writeable
-                    self._slices[place] = key.add(init.offsets[i], value if large else np.array(value))
+                    self.slices[place] = key.add(init.offsets[i], value if large else np.array(value))
                     self._nbytes += value.nbytes
                     added.append(place)
         except Refused:
             del self._pending[sender, init.seq]
             for place in added:
                 key = self.keys[place[0]]
-                self._nbytes -= self._slices.pop(place).value.nbytes
+                self._nbytes -= self.slices.pop(place).value.nbytes
                 del key.slices[place[1]]
                 key.starts.remove(place[1])
             for _, number in new:
                 del self.keys[number]
             raise
+        if added and self.effects is not None:
+            self.effects.append(Asked(rank, init))
         for place in added:
             for waiter in self._declared.pop(place, ()):
                 waiter.one_is_there()
@@ -295,7 +341,7 @@ class Shard:
         key = self.keys.get(number)
         if key is None:
             key = self.keys[number] = Key(name, shape, dtype)
-            self._updates.fit(key)
+            self.updates.fit(key)
             new.append((key, number))
         elif key.name != name:
             raise Refused("bad-value", f"the keys {key.name!r} and {name!r} have the same number; rename one")
@@ -320,7 +366,7 @@ class Shard:
     def _locate(self, what: str, keys: Sequence[int], offsets: Sequence[int], num: int) -> list[Slice]:
         if len(keys) != num or len(offsets) != num:
             raise Refused("bad-value", f"{what} of {num} slices has columns of other lengths")
-        get = self._slices.get
+        get = self.slices.get
         pieces: list[Slice] = []
         for place in zip(keys, offsets, strict=True):
             piece = get(place)
@@ -358,10 +404,8 @@ class Shard:
                 "stale-epoch",
                 f"a push of epoch {push.epoch} came after a change; now it is {self._view.epoch}",
             )
-        if push.ack != ACK_APPLIED:
-            raise Refused(
-                "unsupported", f"{self.where} acknowledges what is applied (1), not level {push.ack}"
-            )
+        if not ACK_APPLIED <= push.ack <= self.max_ack:
+            raise Refused("unsupported", _ack_is_too_high(push.ack, self.where))
         num = len(push.values)
         pieces = self._locate(type(push).__name__, push.keys, push.offsets, num)
         pulls = isinstance(push, PushPull)
@@ -376,7 +420,7 @@ class Shard:
                         "stale-round", f"round {clock} of {piece.key.label} closed; now {piece.clock}"
                     )
             elif (
-                clock - (applied := piece.applied.get(rank, 0) if self._each else piece.clock)
+                clock - (applied := piece.applied.get(rank, 0) if self.each else piece.clock)
                 >= MAX_ROUNDS_AHEAD
             ):
                 raise Refused(
@@ -384,8 +428,8 @@ class Shard:
                     f"round {clock} of {piece.key.label} is too far ahead: {applied} are applied, "
                     f"and {MAX_ROUNDS_AHEAD} may be open",
                 )
-            if self._updates.rule is None:
-                if self._each:
+            if self.updates.rule is None:
+                if self.each:
                     raise Refused(
                         "bad-value",
                         f"{piece.key.label}: pushing asynchronously needs an optimizer on the servers; "
@@ -396,11 +440,11 @@ class Shard:
                     "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
                 )
         pending = self._begin(sender, push.seq, push.ack, pieces if pulls else None)
-        ranks, each = self._ranks, self._each
+        ranks, each = self._ranks, self.each
         for piece, clock, grad in zip(pieces, push.clocks, push.values, strict=True):
             if not piece.knows(rank, clock):
                 piece.put(rank, clock, grad, ranks)
-                piece.settle(ranks, each, self._updates.apply)
+                piece.settle(ranks, each, self.apply)
                 if piece.clock > self.step_clock:
                     self.step_clock = piece.clock
         for piece, clock in zip(pieces, push.clocks, strict=True):
@@ -425,8 +469,14 @@ class Shard:
                 piece.waiting.append((-1, clock, pending))
                 pending.missing += 1
 
+    def apply(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...]) -> None:
+        """Apply a round's sum, or one gradient, to a slice."""
+        self.updates.apply(piece, grad, clock)
+        if self.effects is not None:
+            self.effects.append(Applied(piece, grad, clock, ranks))
+
     def _settle(self, piece: Slice) -> None:
-        piece.settle(self._ranks, self._each, self._updates.apply)
+        piece.settle(self._ranks, self.each, self.apply)
         self.step_clock = max(self.step_clock, piece.clock)
 
     # --- replying ----------------------------------------------------------------------------------
@@ -452,23 +502,32 @@ class Shard:
     # --- settings and the optimizer's state --------------------------------------------------------
 
     def _set(
-        self, sender: Destination, rank: int, message: SetOptimizer | SetHyper | SetStaleness | SetState
+        self,
+        sender: Destination,
+        rank: int,
+        message: SetOptimizer | SetHyper | SetStaleness | SetState | Begin,
     ) -> None:
-        seen = self._controls.setdefault(rank, {})
+        seen = self.controls.setdefault(rank, {})
         if message.seq not in seen:
             match message:
                 case SetOptimizer():
-                    self._updates.set_optimizer(message, self.keys.values())
+                    self.updates.set_optimizer(message, self.keys.values())
                 case SetHyper():
-                    self._updates.set_hyper(message, self._slices.values())
+                    self.updates.set_hyper(message, self.slices.values())
                 case SetStaleness():
                     self._set_staleness(message.staleness)
                 case SetState():
                     num = len(message.counts)
                     pieces = self._locate("SetState", message.keys, message.offsets, num)
-                    self._updates.set_state(message, pieces)
+                    self.updates.set_state(message, pieces)
+                    if self.effects is not None:
+                        self.effects.append(Rewritten(pieces))
+                case Begin():
+                    self._begin_at(rank, message)
                 case _:
                     assert_never(message)
+            if self.effects is not None and not isinstance(message, SetState):
+                self.effects.append(Asked(rank, message))
             seen[message.seq] = None
             if len(seen) > _MAX_CONTROLS:
                 del seen[next(iter(seen))]
@@ -477,13 +536,54 @@ class Shard:
     def _set_staleness(self, staleness: int) -> None:
         if staleness < -1:
             raise Refused("bad-value", f"staleness {staleness}; wanted 0, a bound above it, or -1 for none")
-        self._each = staleness != 0
-        for piece in self._slices.values():
+        self.each = staleness != 0
+        for piece in self.slices.values():
             self._settle(piece)
 
     def _get_state(self, sender: Destination, message: GetState) -> None:
         pieces = self._locate("GetState", message.keys, message.offsets, len(message.keys))
-        self._out.append((sender, self._updates.get_state(message, pieces)))
+        self._out.append((sender, self.updates.get_state(message, pieces)))
+
+    # --- newcomers ---------------------------------------------------------------------------------
+
+    def _tell_clocks(self, sender: Destination, join: Join) -> None:
+        """How far the keys are. The View has made every round wait for the newcomer, so that they stay there."""
+        numbers = [number for number, key in self.keys.items() if key.slices]
+        clocks = [max(piece.clock for piece in self.keys[number].slices.values()) for number in numbers]
+        self._out.append((sender, Clocks(join.seq, numbers, clocks)))
+
+    def _begin_at(self, rank: int, begin: Begin) -> None:
+        if len(begin.keys) != len(begin.clocks):
+            raise Refused("bad-value", f"Begin of {len(begin.keys)} keys has columns of other lengths")
+        for number, clock in zip(begin.keys, begin.clocks, strict=True):
+            key = self.keys.get(number)
+            for piece in key.slices.values() if key is not None else ():
+                piece.applied[rank] = max(piece.applied.get(rank, 0), clock)
+                piece.regroup(self._ranks)
+                self._settle(piece)
+
+    # --- copies ------------------------------------------------------------------------------------
+
+    def count(self) -> None:
+        """Slices were put in from outside."""
+        self._nbytes = sum(piece.value.nbytes for piece in self.slices.values())
+        self.updates.count(self.slices.values())
+        self.step_clock = max((piece.clock for piece in self.slices.values()), default=0)
+
+    def replay(self, asked: Asked) -> None:
+        """Do what a worker asked this shard's primary for. Raises Refused."""
+        self._out = []
+        if isinstance(asked.message, Init):
+            self._init(SCHEDULER, asked.rank, asked.message)
+            self._pending.clear()
+        else:
+            self._set(SCHEDULER, asked.rank, asked.message)
+
+
+def _ack_is_too_high(ack: int, where: str) -> str:
+    if ack == ACK_ON_DISK:
+        return f"{where} writes no snapshots, so nothing is acknowledged as on disk (3); use --snapshot-dir"
+    return f"{where} acknowledges what is applied (1), not level {ack}; replicas are made by --replicas 1"
 
 
 def _misfit(piece: Slice, grad: Tensor) -> str:

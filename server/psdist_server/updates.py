@@ -42,14 +42,18 @@ class Updates:
     def __init__(self) -> None:
         self.rule: Rule | None = None
         self.nbytes = 0  # of the states
-        self._hypers: list[tuple[int, float, float]] = []  # (from round, lr, wd), ascending
-        self._lr_mult: dict[str, float] = {}
-        self._wd_mult: dict[str, float] = {}
+        self.hypers: list[tuple[int, float, float]] = []  # (from round, lr, wd), ascending
+        self.lr_mult: dict[str, float] = {}
+        self.wd_mult: dict[str, float] = {}
+
+    def count(self, pieces: Iterable[Slice]) -> None:
+        """States were put in from outside."""
+        self.nbytes = sum(_nbytes(piece.state) for piece in pieces)
 
     def fit(self, key: Key) -> None:
         """Give a key its multipliers."""
-        key.lr_mult = self._lr_mult.get(key.name, 1.0)
-        key.wd_mult = self._wd_mult.get(key.name, 1.0)
+        key.lr_mult = self.lr_mult.get(key.name, 1.0)
+        key.wd_mult = self.wd_mult.get(key.name, 1.0)
 
     def apply(self, piece: Slice, grad: Tensor, clock: int) -> None:
         """Apply the sum, or the one gradient, of round `clock` to the slice's value."""
@@ -62,8 +66,8 @@ class Updates:
             piece.state = rule.create_state(value)
             self.nbytes += _nbytes(piece.state)
         piece.num_updates += 1
-        i = bisect_right(self._hypers, clock, key=_from_round) - 1
-        _, lr, wd = self._hypers[max(i, 0)]
+        i = bisect_right(self.hypers, clock, key=_from_round) - 1
+        _, lr, wd = self.hypers[max(i, 0)]
         key = piece.key
         rule.update(value, grad, piece.state, lr=lr * key.lr_mult, wd=wd * key.wd_mult, t=piece.num_updates)
 
@@ -84,8 +88,8 @@ class Updates:
         _try_out(rule, message)
         is_another = rule != self.rule
         self.rule = rule
-        self._hypers = [(0, message.lr, message.wd)]
-        self._lr_mult, self._wd_mult = message.lr_mult, message.wd_mult
+        self.hypers = [(0, message.lr, message.wd)]
+        self.lr_mult, self.wd_mult = message.lr_mult, message.wd_mult
         for key in keys:
             self.fit(key)
             if is_another:
@@ -99,16 +103,16 @@ class Updates:
             raise Refused("bad-value", "a learning rate without an optimizer; call set_optimizer first")
         _check_rate(message.lr, message.wd)
         new = (message.from_round, message.lr, message.wd)
-        i = bisect_right(self._hypers, message.from_round, key=_from_round)
-        if i and self._hypers[i - 1][0] == message.from_round:
-            self._hypers[i - 1] = new
+        i = bisect_right(self.hypers, message.from_round, key=_from_round)
+        if i and self.hypers[i - 1][0] == message.from_round:
+            self.hypers[i - 1] = new
         else:
-            self._hypers.insert(i, new)
-        if len(self._hypers) > _MAX_HYPERS:
+            self.hypers.insert(i, new)
+        if len(self.hypers) > _MAX_HYPERS:
             # what no round to come can use; with a key that is never pushed, the oldest
             slowest = min((piece.clock for piece in pieces), default=0)
-            first = bisect_right(self._hypers, slowest, key=_from_round) - 1
-            self._hypers = self._hypers[max(first, len(self._hypers) - _MAX_HYPERS) :]
+            first = bisect_right(self.hypers, slowest, key=_from_round) - 1
+            self.hypers = self.hypers[max(first, len(self.hypers) - _MAX_HYPERS) :]
 
     def get_state(self, message: GetState, pieces: Sequence[Slice]) -> States:
         self._rule_or_refuse()

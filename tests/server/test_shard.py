@@ -204,7 +204,7 @@ def test_a_rate_that_changes_every_round_is_exact_and_needs_bounded_memory() -> 
         push = m.Push(clock + 20_000, 1, 1, KEYS, [0] * NUM_KEYS, [clock] * NUM_KEYS, [ones, ones, ones])
         shard.step(b"0", push, 0.0)
     assert pull(shard)[0].tolist() == [-sum(clock % 7 for clock in range(1500))] * LENGTH
-    assert len(shard._updates._hypers) <= 1025
+    assert len(shard.updates.hypers) <= 1025
 
 
 def test_nbytes_counts_values_and_states() -> None:

@@ -50,7 +50,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(typing.get_args(hint))
     if dataclasses.is_dataclass(hint):
         return messages_of(typing.cast(type[Any], hint))
-    return {int: st.integers(-(2**63), 2**64 - 1), float: FLOAT, str: TEXT}[hint]
+    return {int: st.integers(-(2**63), 2**64 - 1), float: FLOAT, str: TEXT, bool: st.booleans()}[hint]
 
 
 def messages_of(cls: type[Any]) -> st.SearchStrategy[Any]:

@@ -46,7 +46,7 @@ def test_the_table_of_messages_is_the_code() -> None:
     }
 
 
-@pytest.mark.parametrize("cls", [m.Member, m.MemberStatus])
+@pytest.mark.parametrize("cls", [m.Member, m.MemberStatus, m.Placement])
 def test_the_table_of_records_is_the_code(cls: type[Any]) -> None:
     assert dict(table_under("Records"))[cls.__name__] == field_text(cls)
 

@@ -1,0 +1,356 @@
+"""A shard's copies on other servers: what they are told, and when the shard may answer its workers.
+
+What is replicated is what was applied: the sum of a round, to be applied again there, which is exact, since a
+rule is a pure function, and costs one array whatever the optimizer's state is. New keys and settings are
+passed on as the worker said them. All that one message to the shard changed is one message to its copies.
+
+    Link      from this process to another server's: everything arrives once and in order, whatever happens to
+              the connection, or the scheduler is told that it does not
+    Primary   a shard that is served here: tells its copies what it applies, and holds back every reply until
+              all complete copies have what the reply may show
+    Backup    a copy that is kept here, until the View says that it serves
+
+A copy that is made anew gets the settings, then slice after slice, while training goes on: a round of a slice
+that is still to come is in it when it comes. Until the copy is complete nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from psdist.errors import ConfigError, ProtocolError
+from psdist.wire import decode, encode
+from psdist.wire.messages import (
+    ACK_APPLIED,
+    ACK_REPLICATED,
+    Begin,
+    CopySettings,
+    CopySlices,
+    Done,
+    Error,
+    Hello,
+    Init,
+    Member,
+    Message,
+    Push,
+    PushPull,
+    Replicate,
+    ReplicateRequest,
+    SetHyper,
+    SetOptimizer,
+    SetStaleness,
+    Synced,
+    Welcome,
+)
+
+from .rounds import Slice
+from .shard import SCHEDULER, Applied, Asked, Destination, Out, Rewritten, Shard
+from .state import Place, batches, put_settings, put_slices, settings_of, slices_of
+from .updates import Refused
+
+__all__ = ["BROKEN", "Backup", "Changes", "Copy", "Link", "Primary"]
+
+_WINDOW: Final = 16 << 20  # bytes of whole slices on their way to a new copy
+_GREETINGS: Final = 1 << 40  # where the numbers of Hellos begin, so that 1, 2, 3, ... are the copies'
+
+Changes = CopySettings | CopySlices | Replicate | ReplicateRequest
+BROKEN: Final = (
+    Refused,
+    ConfigError,
+    ProtocolError,
+    LookupError,
+    ValueError,
+    StopIteration,
+)  # a copy that is not one
+
+
+class Link:
+    """The way to one process of another server."""
+
+    def __init__(self, destination: Destination, member: Member, hello: Hello, now: float) -> None:
+        self.destination = destination
+        self.member = member
+        self.is_needed = True
+        self._hello = hello
+        self._next_hello = itertools.count(_GREETINGS)
+        self._greeting = -1  # the Hello that is not answered yet; -1: none
+        self._next_seq = itertools.count(1)
+        self._unacked: deque[tuple[int, Changes, Callable[[], None]]] = deque()
+        self._progress_at = now  # when something was acknowledged, or there was nothing to be
+        self._greeted_at = now
+        self._complained_at = now
+        self.fenced: set[int] = set()  # shards that the other says we do not serve any more
+
+    def greet(self, now: float) -> Out:
+        """Say Hello; what is not acknowledged is sent when it is answered."""
+        self._greeting = next(self._next_hello)
+        self._greeted_at = now
+        return [(self.destination, replace(self._hello, seq=self._greeting))]
+
+    def next_seq(self) -> int:
+        return next(self._next_seq)
+
+    def send(self, message: Changes, on_ack: Callable[[], None], now: float) -> Out:
+        """Have a message arrive, once and in order; then `on_ack` is called."""
+        if not self._unacked:
+            self._progress_at = now
+        self._unacked.append((message.seq, message, on_ack))
+        return [(self.destination, message)] if self._greeting < 0 else []
+
+    def step(self, message: Message, now: float) -> Out:
+        """Take what the other server says."""
+        match message:
+            case Welcome() if self._greeting >= 0:
+                self._greeting = -1
+                # one connection keeps the order: what was sent before a Hello is acknowledged by now, or lost
+                return [(self.destination, entry[1]) for entry in self._unacked]
+            case Done():
+                while self._unacked and self._unacked[0][0] <= message.seq:
+                    self._progress_at = now
+                    self._unacked.popleft()[2]()
+            case Error(code="not-admitted") if self._greeting < 0:
+                return self.greet(now)
+            case Error(code="stale-epoch"):
+                self.fenced |= {entry.shard for seq, entry, _ in self._unacked if seq == message.seq}
+            case _:
+                pass
+        return []
+
+    def tick(self, now: float, every_s: float) -> Out:
+        """Ask whether the other is still there, when it has not answered for a while."""
+        if (not self._unacked and self._greeting < 0) or now - max(
+            self._progress_at, self._greeted_at
+        ) < every_s:
+            return []
+        return self.greet(now)
+
+    def silent_s(self, now: float) -> float:
+        """How long it has owed an answer."""
+        return now - self._progress_at if self._unacked else 0.0
+
+    def complains(self, now: float, after_s: float) -> bool:
+        """Whether it is time to say that it does not answer; once every `after_s`."""
+        if self.silent_s(now) < after_s or now - self._complained_at < after_s:
+            return False
+        self._complained_at = now
+        return True
+
+
+class Copy:
+    """One copy of a shard, as its primary sees it."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.to_come: dict[Place, None] = {}  # slices that were not sent yet
+        self.in_flight = 0  # bytes of whole slices
+        self.sent = 0  # the index of what was last sent
+        self.acked = 0  # and acknowledged
+        self.is_synced = False  # the scheduler was told that it is complete
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all has been sent, so that what it acknowledges can be relied on."""
+        return not self.to_come
+
+
+class Primary:
+    """A shard that is served here, with its copies elsewhere."""
+
+    def __init__(self, number: int, shard: Shard) -> None:
+        self.number = number
+        self.shard = shard
+        self.epoch = 0
+        self.copies: dict[int, Copy] = {}  # by server rank
+        self._index = 0  # of the last change
+        self._held: deque[tuple[int, Destination, Message]] = deque()  # replies, and what they may show
+        self._lax: set[Destination] = set()  # connections that do not wait for copies
+        self._news: Out = []  # for the scheduler
+        self.is_fenced = False
+
+    def step(self, sender: Destination, message: Message, now: float) -> Out:
+        """Take one message of a worker, or a View; what to send because of it."""
+        if isinstance(message, Push | PushPull):
+            (self._lax.add if message.ack < ACK_REPLICATED else self._lax.discard)(sender)
+        if self.is_fenced:
+            return []
+        out = self.shard.step(sender, message, now)
+        if not self.copies:
+            return [self._as_promised(pair) for pair in out] if self.shard.max_ack > ACK_APPLIED else out
+        changes = self._publish(now)
+        for destination, reply in out:
+            self._held.append((self._index, destination, reply))
+        return changes + self.go_on(now)
+
+    def set_copies(self, links: dict[int, Link], epoch: int, now: float) -> Out:
+        """Keep copies on these servers, by rank, and on no others."""
+        self.epoch = epoch
+        out: Out = []
+        self.copies = {rank: copy for rank, copy in self.copies.items() if links.get(rank) is copy.link}
+        self.shard.effects = [] if links else None
+        for rank, link in links.items():
+            if rank not in self.copies:
+                copy = self.copies[rank] = Copy(link)
+                copy.to_come = dict.fromkeys(self.shard.slices)
+                message = settings_of(self.shard, link.next_seq(), epoch, self.number)
+                out += self._send(rank, copy, message, 0, now)
+        return out + self.go_on(now)
+
+    def go_on(self, now: float) -> Out:
+        """Send slices that are to come, and the replies that were waited for."""
+        out: Out = []
+        for rank, copy in self.copies.items():
+            for places in batches(self.shard, list(copy.to_come)):
+                if copy.in_flight >= _WINDOW:
+                    break
+                pieces = [self.shard.slices[place] for place in places]
+                for place in places:
+                    del copy.to_come[place]
+                out += self._send_slices(rank, copy, pieces, now)
+        if self.is_fenced:
+            return out
+        acked = min((copy.acked for copy in self.copies.values() if copy.is_complete), default=self._index)
+        held, self._held = self._held, deque()
+        for index, destination, reply in held:
+            if index <= acked or destination in self._lax or isinstance(reply, Error | Welcome):
+                out.append(self._as_promised((destination, reply)))
+            else:
+                self._held.append((index, destination, reply))
+        news, self._news = self._news, []
+        return out + news
+
+    def fence(self) -> None:
+        """Another server serves this shard now: answer nobody any more."""
+        self.is_fenced = True
+        self._held.clear()
+
+    def _as_promised(self, pair: tuple[Destination, Message]) -> tuple[Destination, Message]:
+        """A push's Done states what is true: without a complete copy it is applied, and no more."""
+        destination, reply = pair
+        is_kept = any(copy.is_complete for copy in self.copies.values())
+        if isinstance(reply, Done) and reply.ack == ACK_REPLICATED and not is_kept:
+            return destination, Done(reply.seq, ACK_APPLIED)
+        return pair
+
+    # --- changes -----------------------------------------------------------------------------------
+
+    def _publish(self, now: float) -> Out:
+        """Tell the copies what the last message changed."""
+        effects = self.shard.effects
+        if not effects:
+            return []
+        self.shard.effects = []
+        self._index += 1
+        out: Out = []
+        for rank, copy in self.copies.items():
+            rounds: list[Applied] = []
+            for effect in effects:
+                match effect:
+                    case Applied():
+                        if (effect.piece.key.number, effect.piece.offset) not in copy.to_come:
+                            rounds.append(effect)
+                    case Asked():
+                        out += self._send_rounds(rank, copy, rounds, now)
+                        rounds = []
+                        message = _request(effect, copy.link.next_seq(), self.epoch, self.number)
+                        out += self._send(rank, copy, message, 0, now)
+                    case Rewritten():
+                        out += self._send_rounds(rank, copy, rounds, now)
+                        rounds = []
+                        for piece in effect.pieces:
+                            copy.to_come.pop((piece.key.number, piece.offset), None)
+                        out += self._send_slices(rank, copy, effect.pieces, now)
+            out += self._send_rounds(rank, copy, rounds, now)
+        return out
+
+    def _send_rounds(self, rank: int, copy: Copy, rounds: list[Applied], now: float) -> Out:
+        if not rounds:
+            return []
+        groups = {ranks: i for i, ranks in enumerate(dict.fromkeys(effect.ranks for effect in rounds))}
+        message = Replicate(
+            copy.link.next_seq(),
+            self.epoch,
+            self.number,
+            [effect.piece.key.number for effect in rounds],
+            [effect.piece.offset for effect in rounds],
+            [effect.clock for effect in rounds],
+            [effect.piece.clock for effect in rounds],
+            [groups[effect.ranks] for effect in rounds],
+            tuple(groups),
+            [effect.grad for effect in rounds],
+        )
+        return self._send(rank, copy, message, 0, now)
+
+    def _send_slices(self, rank: int, copy: Copy, pieces: list[Slice], now: float) -> Out:
+        message = slices_of(pieces, copy.link.next_seq(), self.epoch, self.number)
+        return self._send(rank, copy, message, sum(value.nbytes for value in message.values), now)
+
+    def _send(self, rank: int, copy: Copy, message: Changes, nbytes: int, now: float) -> Out:
+        index = copy.sent = self._index
+        copy.in_flight += nbytes
+        was_last = copy.is_complete
+
+        def acked() -> None:
+            copy.in_flight -= nbytes
+            copy.acked = index
+            if was_last and not copy.is_synced and self.copies.get(rank) is copy:
+                copy.is_synced = True
+                self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
+
+        return copy.link.send(message, acked, now)
+
+
+class Backup:
+    """A copy of a shard that is kept here."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+
+    def step(self, message: Changes) -> None:
+        """Change as the primary did."""
+        shard = self.shard
+        match message:
+            case CopySettings():
+                self.shard = Shard(shard.job, heartbeat_s=shard.heartbeat_s, dead_after_s=shard.dead_after_s)
+                put_settings(self.shard, message)
+            case CopySlices():
+                put_slices(shard, message)
+            case Replicate():
+                self._replay(message)
+            case ReplicateRequest():
+                shard.replay(_asked(message))
+
+    def _replay(self, message: Replicate) -> None:
+        shard = self.shard
+        columns = zip(
+            message.keys,
+            message.offsets,
+            message.rounds,
+            message.clocks,
+            message.groups,
+            message.values,
+            strict=True,
+        )
+        for number, offset, clock, after, group, grad in columns:
+            piece = shard.slices[number, offset]
+            piece.replay(message.ranks[group], clock, after)
+            shard.apply(piece, grad, clock, message.ranks[group])
+            if piece.clock > shard.step_clock:
+                shard.step_clock = piece.clock
+
+
+def _request(asked: Asked, seq: int, epoch: int, number: int) -> ReplicateRequest:
+    frames = [np.frombuffer(memoryview(frame).cast("B"), np.uint8) for frame in encode(asked.message)]  # type: ignore[arg-type]
+    return ReplicateRequest(seq, epoch, number, asked.rank, frames)
+
+
+def _asked(message: ReplicateRequest) -> Asked:
+    asked = decode(message.values)
+    if not isinstance(asked, Init | SetOptimizer | SetHyper | SetStaleness | Begin):
+        raise ProtocolError(f"{type(asked).__name__} is nothing to be replicated")
+    return Asked(message.rank, asked)

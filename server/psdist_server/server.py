@@ -1,0 +1,283 @@
+"""What one server process does: the shards it serves, the copies it keeps. Rules, with no socket in them.
+
+The View says where each shard is. A shard that comes to be here is the copy that was kept here, or, when the
+job begins, a new one. Workers say in Hello which shard they want; servers that send copies say Hello, too.
+Whoever knocks before the View that explains him waits for it.
+
+A destination is a connection's routing id, or `SCHEDULER`, or one of `links`, the servers that keep our copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from psdist.wire.messages import (
+    ACK_APPLIED,
+    ACK_REPLICATED,
+    VERSION,
+    CopySettings,
+    CopySlices,
+    Done,
+    Error,
+    ErrorCode,
+    Hello,
+    Lost,
+    Member,
+    Message,
+    Replicate,
+    ReplicateRequest,
+    View,
+    Welcome,
+    placements,
+)
+
+from .replica import BROKEN, Backup, Changes, Link, Primary
+from .shard import SCHEDULER, Destination, Out, Shard
+
+__all__ = ["Server"]
+
+_MAX_EARLY = 65536  # callers that may wait for a View
+
+
+class _Source:
+    """A process of another server, that sends us copies."""
+
+    __slots__ = ("last", "member")
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.last = 0  # the number of its last message that was done
+
+
+class Server:
+    """The shards and copies of one server process."""
+
+    def __init__(
+        self,
+        job: str,
+        *,
+        incarnation: int = 0,
+        token: int = 0,
+        heartbeat_s: float = 1.0,
+        dead_after_s: float = 8.0,
+    ) -> None:
+        self.job = job
+        self.view: View | None = None
+        self.fenced = ""  # why this process must end without a word: another one serves its shards
+        self.primaries: dict[int, Primary] = {}  # by shard
+        self.backups: dict[int, Backup] = {}
+        self._incarnation = incarnation
+        self._token = token
+        self._heartbeat_s = heartbeat_s
+        self._dead_after_s = dead_after_s
+        self._links: dict[Destination, Link] = {}
+        self._shard_of: dict[Destination, int] = {}  # whom a connection was shown to
+        self._sources: dict[int, _Source] = {}  # by token
+        self._source_of: dict[Destination, _Source] = {}
+        self._early: list[tuple[Destination, Hello]] = []
+        self._num_lost = 0
+
+    @property
+    def rank(self) -> int:
+        return self.view.rank if self.view is not None else -1
+
+    @property
+    def where(self) -> str:
+        """This server's name, for people."""
+        return f"server {self.rank}" if self.rank >= 0 else "this server"
+
+    @property
+    def step_clock(self) -> int:
+        """The highest clock of a slice that is served here."""
+        return max((primary.shard.step_clock for primary in self.primaries.values()), default=0)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the values and optimizer states that are served here."""
+        return sum(primary.shard.nbytes for primary in self.primaries.values())
+
+    @property
+    def num_keys(self) -> int:
+        return len({key for primary in self.primaries.values() for key in primary.shard.keys})
+
+    @property
+    def links(self) -> Mapping[Destination, Member]:
+        """The servers to be connected to."""
+        return {destination: link.member for destination, link in self._links.items()}
+
+    def step(self, sender: Destination, message: Message, now: float) -> Out:
+        """Take one message; what to send because of it."""
+        if self.fenced:
+            return []
+        if sender == SCHEDULER:
+            return self._take_view(message, now) if isinstance(message, View) else []
+        if (link := self._links.get(sender)) is not None:
+            return self._hear(link, message, now)
+        if isinstance(message, Hello):
+            return self._hello(sender, message, now)
+        if (shard := self._shard_of.get(sender)) is not None and shard in self.primaries:
+            return self.primaries[shard].step(sender, message, now)
+        if (source := self._source_of.get(sender)) is not None:
+            if isinstance(message, CopySettings | CopySlices | Replicate | ReplicateRequest):
+                return self._copy(sender, source, message)
+            return _refuse(
+                sender, message, "refused", f"{type(message).__name__} is not for a server to send"
+            )
+        return _refuse(sender, message, "not-admitted", f"say Hello to {self.where} first, then send again")
+
+    def tick(self, now: float) -> Out:
+        """What to send because time passed."""
+        out: Out = []
+        for link in self._links.values():
+            out += link.tick(now, self._heartbeat_s)
+            if link.complains(now, self._dead_after_s):
+                self._num_lost += 1
+                why = f"has not answered {self.where} for {link.silent_s(now):.1f} s"
+                out.append((SCHEDULER, Lost(self._num_lost, "server", link.member.rank, why)))
+        return out
+
+    # --- the View ----------------------------------------------------------------------------------
+
+    def _take_view(self, view: View, now: float) -> Out:
+        if self.view is not None and view.epoch < self.view.epoch:
+            return []  # overtaken
+        self.view = view
+        out: Out = []
+        places = placements(view)
+        servers = {member.rank: member for member in view.members if member.role == "server"}
+        wanted = {
+            rank
+            for place in places
+            if place.primary == view.rank
+            for rank in place.backups
+            if rank in servers
+        }
+        links = {rank: self._link(servers[rank], now) for rank in sorted(wanted)}
+        for link in links.values():
+            if link.destination not in self._links:
+                out += link.greet(now)
+        self._links = {link.destination: link for link in links.values()}
+        for number, place in enumerate(places):
+            if place.primary == view.rank:
+                primary = self.primaries.get(number)
+                if primary is None:
+                    backup = self.backups.pop(number, None)
+                    shard = backup.shard if backup is not None else self._new_shard()
+                    primary = self.primaries[number] = Primary(number, shard)
+                primary.shard.max_ack = ACK_REPLICATED if view.replicas else ACK_APPLIED
+                copies = {rank: links[rank] for rank in place.backups if rank in links}
+                out += primary.set_copies(copies, view.epoch, now)
+                out += primary.step(SCHEDULER, replace(view, rank=number), now)
+            else:
+                self.primaries.pop(number, None)
+                if view.rank in place.backups:
+                    self.backups.setdefault(number, Backup(self._new_shard()))
+                else:
+                    self.backups.pop(number, None)
+        alive = {member.token for member in servers.values()}
+        self._sources = {token: source for token, source in self._sources.items() if token in alive}
+        early, self._early = self._early, []
+        for sender, hello in early:
+            out += self._hello(sender, hello, now)
+        return out
+
+    def _new_shard(self) -> Shard:
+        return Shard(self.job, heartbeat_s=self._heartbeat_s, dead_after_s=self._dead_after_s)
+
+    def _link(self, member: Member, now: float) -> Link:
+        # no routing id of ZeroMQ's begins like this
+        destination = b"\xff%d.%d.%d" % (member.rank, member.incarnation, member.token)
+        known = self._links.get(destination)
+        if known is not None:
+            return known
+        hello = Hello(0, VERSION, self.job, "server", self.rank, self._incarnation, self._token, "")
+        return Link(destination, member, hello, now)
+
+    # --- who speaks --------------------------------------------------------------------------------
+
+    def _hello(self, sender: Destination, hello: Hello, now: float) -> Out:
+        if hello.job != self.job:
+            text = f"{self.where} belongs to job {self.job!r}, the caller to {hello.job!r}"
+            return _refuse(sender, hello, "refused", text)
+        if hello.role not in ("worker", "server"):
+            text = f"{self.where} serves workers; the caller is a {hello.role}"
+            return _refuse(sender, hello, "refused", text)
+        view = self.view
+        if view is None:
+            return self._wait(sender, hello)
+        members = {m.rank: m for m in view.members if m.role == hello.role}
+        member = members.get(hello.rank)
+        number = view.rank if hello.shard < 0 else hello.shard
+        if number >= view.num_servers:
+            text = f"there is no shard {number}; job {self.job!r} has {view.num_servers}"
+            return _refuse(sender, hello, "refused", text)
+        if member is None or hello.incarnation > member.incarnation:
+            return self._wait(sender, hello)  # for the View that it is in
+        if hello.role == "worker":
+            if number not in self.primaries:
+                return self._wait(sender, hello)  # one of us has an old View
+            self._shard_of[sender] = number
+            return self.primaries[number].step(sender, hello, now)
+        if (hello.incarnation, hello.token) != (member.incarnation, member.token):
+            return _refuse(sender, hello, "refused", f"server {hello.rank} is another process now")
+        source = self._sources.setdefault(hello.token, _Source(member))
+        self._source_of = {s: one for s, one in self._source_of.items() if one is not source}
+        self._source_of[sender] = source
+        return [(sender, Welcome(hello.seq, self.rank, self._heartbeat_s, self._dead_after_s, 0.0))]
+
+    def _wait(self, sender: Destination, hello: Hello) -> Out:
+        if len(self._early) >= _MAX_EARLY:
+            text = f"{len(self._early)} callers already wait for {self.where} to start"
+            return _refuse(sender, hello, "refused", text)
+        self._early.append((sender, hello))
+        return []
+
+    # --- copies ------------------------------------------------------------------------------------
+
+    def _hear(self, link: Link, message: Message, now: float) -> Out:
+        """Take what a server says that keeps our copies."""
+        out = link.step(message, now)
+        for number in link.fenced:
+            if (primary := self.primaries.get(number)) is not None:
+                primary.fence()
+                self.fenced = (
+                    f"{self.where} was taken for dead: server {link.member.rank} has a newer view of the job, "
+                    f"in which another server serves shard {number} (here it is epoch {primary.epoch})"
+                )
+                return []
+        for primary in self.primaries.values():
+            out += primary.go_on(now)
+        return out
+
+    def _copy(self, sender: Destination, source: _Source, message: Changes) -> Out:
+        """Change a copy that is kept here, as the primary did."""
+        assert self.view is not None, "a server was admitted without a View"
+        if message.seq <= source.last:
+            return [(sender, Done(message.seq, ACK_REPLICATED))]
+        if message.seq > source.last + 1:
+            return []  # one before it was lost; it will come again
+        places = placements(self.view)
+        if not 0 <= message.shard < len(places):
+            return _refuse(sender, message, "bad-value", f"there is no shard {message.shard}")
+        place = places[message.shard]
+        if message.epoch < self.view.epoch and place.primary != source.member.rank:
+            text = (
+                f"shard {message.shard} is served by server {place.primary} now (epoch {self.view.epoch}; "
+                f"server {source.member.rank} is at {message.epoch})"
+            )
+            return _refuse(sender, message, "stale-epoch", text)
+        backup = self.backups.get(message.shard)
+        if backup is None and message.epoch > self.view.epoch:
+            backup = self.backups[message.shard] = Backup(self._new_shard())  # our View is on its way
+        if backup is not None:
+            try:
+                backup.step(message)
+            except BROKEN as e:
+                return _refuse(sender, message, "bad-value", f"shard {message.shard}: {e!r}")
+        source.last = message.seq
+        return [(sender, Done(message.seq, ACK_REPLICATED))]
+
+
+def _refuse(sender: Destination, message: Message, code: ErrorCode, text: str) -> Out:
+    return [(sender, Error(getattr(message, "seq", -1), code, text))]

@@ -1,0 +1,141 @@
+"""All that a shard holds, as messages and back: for a copy on another server, and for a snapshot on disk.
+
+The settings are one message, `CopySettings`; slices go many to a message, `CopySlices`. Open rounds are not
+among them: whoever pushed to one has no reply yet, and sends it again. An optimizer's state is updated in
+place, so that it is copied here; a value is never written while somebody holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from psdist.errors import ConfigError
+from psdist.wire.messages import CopySettings, CopySlices, Tensor, key_number
+
+from .rounds import Key, Slice
+from .shard import Shard
+
+__all__ = ["Place", "batches", "put_settings", "put_slices", "settings_of", "slices_of"]
+
+Place = tuple[int, int]  # (key number, offset) of a slice
+
+_BATCH_SLICES = 256  # in one message; names are a list, and the codec allows 1024
+_BATCH_NBYTES = 1 << 20
+
+
+def settings_of(shard: Shard, seq: int, epoch: int, number: int) -> CopySettings:
+    """The settings of a shard."""
+    updates = shard.updates
+    name, numbers = updates.rule.to_wire() if updates.rule is not None else ("", {})
+    controls = [(rank, seq) for rank, seqs in shard.controls.items() for seq in seqs]
+    return CopySettings(
+        seq,
+        epoch,
+        number,
+        name,
+        numbers,
+        dict(updates.lr_mult),
+        dict(updates.wd_mult),
+        shard.each,
+        [rank for rank, _ in controls],
+        [seq for _, seq in controls],
+        [start for start, _, _ in updates.hypers],
+        [
+            np.array([lr for _, lr, _ in updates.hypers], np.float64),
+            np.array([wd for _, _, wd in updates.hypers], np.float64),
+        ],
+    )
+
+
+def put_settings(shard: Shard, message: CopySettings) -> None:
+    """Give an empty shard these settings. Raises ConfigError for an optimizer that is not known here."""
+    updates = shard.updates
+    if message.name:
+        from psdist.optimizer import from_wire  # only now, as in updates.py
+
+        updates.rule = from_wire(message.name, message.numbers)
+    if len(message.values) != 2 or any(len(rates) != len(message.from_rounds) for rates in message.values):
+        raise ConfigError("the rates of an optimizer are not three columns of one length")
+    lrs, wds = message.values
+    updates.hypers = [
+        (start, float(lr), float(wd)) for start, lr, wd in zip(message.from_rounds, lrs, wds, strict=True)
+    ]
+    updates.lr_mult, updates.wd_mult = message.lr_mult, message.wd_mult
+    shard.each = message.each
+    for rank, seq in zip(message.ranks, message.seqs, strict=True):
+        shard.controls.setdefault(rank, {})[seq] = None
+
+
+def batches(shard: Shard, places: Sequence[Place]) -> Iterator[list[Place]]:
+    """The places in portions, each for one message."""
+    batch: list[Place] = []
+    nbytes = 0
+    for place in places:
+        piece = shard.slices[place]
+        size = piece.value.nbytes * (1 + len(piece.state or ()))
+        if batch and (nbytes + size > _BATCH_NBYTES or len(batch) >= _BATCH_SLICES):
+            yield batch
+            batch, nbytes = [], 0
+        batch.append(place)
+        nbytes += size
+    if batch:
+        yield batch
+
+
+def slices_of(pieces: Sequence[Slice], seq: int, epoch: int, number: int) -> CopySlices:
+    """These slices, whole."""
+    keys = [piece.key for piece in pieces]
+    values: list[Tensor] = []
+    for piece in pieces:
+        values.append(piece.value)
+        values.extend(array.copy() for array in piece.state or ())
+    return CopySlices(
+        seq,
+        epoch,
+        number,
+        tuple(key.name for key in keys),
+        tuple(key.dtype.name for key in keys),
+        tuple(key.shape for key in keys),
+        [piece.offset for piece in pieces],
+        [piece.clock for piece in pieces],
+        [piece.num_updates for piece in pieces],
+        [len(piece.state or ()) for piece in pieces],
+        [len(piece.applied) for piece in pieces],
+        [rank for piece in pieces for rank in piece.applied],
+        [clock for piece in pieces for clock in piece.applied.values()],
+        values,
+    )
+
+
+def put_slices(shard: Shard, message: CopySlices) -> None:
+    """Put slices into a shard, in place of what was there."""
+    values = iter(message.values)
+    applied = iter(zip(message.ranks, message.rounds, strict=True))
+    columns = zip(
+        message.names,
+        message.dtypes,
+        message.shapes,
+        message.offsets,
+        message.clocks,
+        message.num_updates,
+        message.counts,
+        message.num_applied,
+        strict=True,
+    )
+    for name, dtype, shape, offset, clock, num_updates, count, num_applied in columns:
+        number = key_number(name)
+        key = shard.keys.get(number)
+        if key is None:
+            key = shard.keys[number] = Key(name, shape, np.dtype(dtype))
+            shard.updates.fit(key)
+        value = np.array(next(values))
+        piece = shard.slices.get((number, offset))
+        if piece is None:
+            piece = shard.slices[number, offset] = key.add(offset, value)
+        piece.value = value
+        piece.state = tuple(np.array(next(values)) for _ in range(count)) if num_updates else None
+        piece.clock, piece.num_updates = clock, num_updates
+        piece.applied = dict(next(applied) for _ in range(num_applied))
+    shard.count()
