@@ -142,7 +142,7 @@ class Scheduler:
         self.epoch = 0
         self.ended: End | None = None
         self._wanted = {"worker": num_workers, "server": num_servers}
-        self._replicas = min(replicas, num_servers - 1)
+        self._replicas = max(0, min(replicas, num_servers - 1))
         self._elastic = elastic
         self._shards: list[_Shard] = []
         self._began = now
@@ -432,7 +432,7 @@ class Scheduler:
         meetings: Numbers = {}
         if process.joined > 1:
             meetings = {name: one.opened + bool(one.waiting) for name, one in self._meetings.items()}
-        shards = tuple(Placement(shard.primary, tuple(shard.backups)) for shard in self._shards)
+        shards = [Placement(shard.primary, tuple(shard.backups)) for shard in self._shards]
         return View(
             self.epoch,
             0,
@@ -441,7 +441,7 @@ class Scheduler:
             num["server"],
             members,
             self._replicas,
-            shards,
+            tuple(shards) if self._replicas else (),
             process.joined,
             meetings,
         )

@@ -4,7 +4,7 @@ The words, with `w0`, `s0`, `l0` for a worker's, a server's and a launcher's con
 connection of the same process):
 
     shard                                    the story is about a server
-    scheduler workers=2 servers=1 [start=60] ... about the scheduler
+    scheduler workers=2 servers=1 [start=60 replicas=1 elastic=1:3] ... about the scheduler
     view workers=0,1 [epoch=2 fence=2]       shard: the members now; they say Hello by `hello`
     w0 hello [rank=0 job=j incarnation=1 token=7 role=worker]
     w0 init a 1 2 3 4 | a[4]/8 5 6 7 8       key, value; or key[offset]/elements, slice
@@ -14,6 +14,8 @@ connection of the same process):
     w0 pushpull a 0 1 1 1 1 1                key, clock, min_clock, gradient
     w0 optimizer sgd lr=0.5 momentum=0.5     w0 hyper 2 lr=0.1       w0 staleness -1
     w0 getstate a                            w0 setstate a 3 1 0 0 0 0     (updates, arrays, values)
+    s1 synced 0 1                            shard, backup
+    w1 join                                  w1 begin a 3 ; b 3
     w0 alive 12                              w0 barrier name 0       w0 leave      l0 status
     l0 lost worker 1 exit code -9            w0 abort reason
     w0 again                                 the last message of w0, byte for byte
@@ -36,6 +38,7 @@ from psdist.wire import messages as m
 __all__ = ["tell"]
 
 _TOKENS = {"worker": 100, "server": 200, "launcher": 300}
+_USUAL = [("replicas", 0), ("shards", ()), ("joined", 1), ("meetings", {})]  # of a View, not shown
 _LETTERS = {"w": "worker", "s": "server", "l": "launcher"}
 
 
@@ -76,6 +79,8 @@ class _Teller:
                     heartbeat_s=1.0,
                     dead_after_s=5.0,
                     start_timeout_s=float(options.get("start", 60)),
+                    replicas=int(options.get("replicas", 0)),
+                    elastic=_range(options["elastic"]) if "elastic" in options else None,
                 )
                 return []
             case "at":
@@ -154,9 +159,20 @@ class _Teller:
                 return m.Status(seq)
             case "lost":
                 return m.Lost(seq, words[0], int(words[1]), " ".join(words[2:]))
+            case "synced":
+                return m.Synced(1, int(words[0]), int(words[1]))
+            case "join":
+                return m.Join(seq)
+            case "begin":
+                return m.Begin(seq, [key_number(_key(p[0])[0]) for p in parts], [int(p[1]) for p in parts])
             case "abort":
                 return m.Abort(text, role, number, 0, -1.0)
         raise AssertionError(f"no word {verb!r} in a story")
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, high = map(int, text.split(":"))
+    return low, high
 
 
 def _view(options: dict[str, str]) -> m.View:
@@ -208,7 +224,8 @@ def _copy(message: m.Message) -> m.Message:
 
 
 def _show(message: m.Message) -> str:
-    fields = [f"{name}={_show_value(getattr(message, name))}" for name in message.__slots__]
+    names = [name for name in message.__slots__ if (name, getattr(message, name)) not in _USUAL]
+    fields = [f"{name}={_show_value(getattr(message, name))}" for name in names]
     return f"{type(message).__name__} {' '.join(fields)}"
 
 
@@ -220,6 +237,8 @@ def _show_value(value: Any) -> str:
             return f"{value:g}" if math.isfinite(value) else str(value)
         case m.Member():
             return f"{value.role} {value.rank}"
+        case m.Placement():
+            return "+".join(map(str, (value.primary, *value.backups)))
         case m.MemberStatus():
             return f"{value.role} {value.rank} {value.state} step {value.step} silent {value.silent_s:g}"
         case list() | tuple():
