@@ -5,6 +5,8 @@ from . import (
     conv,
     create,
     ctc,
+    custom,
+    density,
     elementwise,
     indexing,
     joining,
@@ -28,6 +30,8 @@ from . import (
     unary,
     update,
 )
+
+from . import names  # isort: skip - once all operators are there
 from .registry import Op, all_names, all_ops, find, get, silent
 
 __all__ = [
@@ -38,6 +42,8 @@ __all__ = [
     "conv",
     "create",
     "ctc",
+    "custom",
+    "density",
     "elementwise",
     "find",
     "get",
@@ -46,6 +52,7 @@ __all__ = [
     "linalg",
     "loss",
     "multi_update",
+    "names",
     "nn",
     "norm",
     "ordering",

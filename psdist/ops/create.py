@@ -16,19 +16,25 @@ Array = NDArray[Any]
 
 
 @op("-> (*shape)", types="-> dtype")
-def _zeros(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Any:
+def _zeros(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32) -> Any:
     """An array of zeros."""
     return np.zeros(shape, dtype)
 
 
+@op("-> (*out)", types="-> float32", where={"out": lambda shape: shape or ()})
+def _zeros_without_dtype(*, shape: tuple[int, ...] | None = None, ctx: str = "", dtype: int = -1) -> Any:
+    """An array of zeros, of float32."""
+    return np.zeros(shape or (), np.float32)
+
+
 @op("-> (*shape)", types="-> dtype")
-def _ones(*, shape: tuple[int, ...] = (), dtype: DType = FLOAT32, ctx: str = "") -> Any:
+def _ones(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32) -> Any:
     """An array of ones."""
     return np.ones(shape, dtype)
 
 
 @op("-> (*shape)", types="-> dtype")
-def _full(*, shape: tuple[int, ...] = (), value: float, dtype: DType = FLOAT32, ctx: str = "") -> Any:
+def _full(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32, value: float) -> Any:
     """An array whose elements are all `value`."""
     return np.full(shape, value, dtype)
 
@@ -44,7 +50,7 @@ _LENGTH = {
 
 
 @op("-> (n)", types="-> dtype", where=_LENGTH)
-def _arange(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
+def _arange(*, start: float, stop: float | None = None, step: float = 1.0, repeat: int = 1,
             infer_range: bool = False, ctx: str = "", dtype: DType = FLOAT32) -> Any:  # fmt: skip
     """Numbers from `start` to before `stop` (from 0 to before `start`, if alone) by `step`, each `repeat` times."""
     return _arange_values(start, stop, step, repeat, dtype)
@@ -55,7 +61,7 @@ def _arange(*, start: float = 0.0, stop: float | None = None, step: float = 1.0,
     types="-> dtype",
     where={"n": lambda start, stop, step, repeat, dtype: round((stop - start) / step)},
 )
-def _linspace(*, start: float = 0.0, stop: float | None = None, step: float = 1.0, repeat: int = 1,
+def _linspace(*, start: float, stop: float | None = None, step: float = 1.0, repeat: int = 1,
               infer_range: bool = False, ctx: str = "", dtype: DType = FLOAT32) -> Any:  # fmt: skip
     """Numbers from `start` to before `stop` by `step`, each computed on its own."""
     assert stop is not None

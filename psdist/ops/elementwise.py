@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .registry import op
+from .registry import get, op
 
 Array = NDArray[Any]
 _Binary = Callable[..., Any]
@@ -222,3 +222,30 @@ def add_n(*arg: Array, num_args: int = 0, out: Array | None = None) -> Any:
 @add_n.gradient
 def _(g: Array, _y: Array, /, *arg: Array, num_args: int) -> Any:
     return (g,) * len(arg)
+
+
+def _scattering(name: str, of: str, doc: str) -> None:
+    """MXNet's forms for row_sparse arrays, which touch the stored rows alone; of dense arrays, the plain function."""
+    plain = get(of)
+    kernel: Any
+    if plain.params:
+
+        def kernel(
+            data: Array, /, *, scalar: float = 1.0, is_int: bool = True, out: Array | None = None
+        ) -> Any:
+            return plain.kernel(data, scalar=scalar, is_int=is_int, out=out)
+
+    else:
+
+        def kernel(lhs: Array, rhs: Array, /, *, out: Array | None = None) -> Any:
+            return plain.kernel(lhs, rhs, out=out)
+
+    kernel.__doc__ = f"{doc}; of a sparse array, its stored rows alone."
+    line = "(*s) -> (*s)" if plain.params else "(*s), (*s) -> (*s)"
+    assert plain.gradient_kernel is not None
+    op(line, name=name, types=plain.types)(kernel).gradient(plain.gradient_kernel)
+
+
+_scattering("_scatter_plus_scalar", "_plus_scalar", "Elementwise a + b, where b is a number")
+_scattering("_scatter_minus_scalar", "_minus_scalar", "Elementwise a - b, where b is a number")
+_scattering("_scatter_elemwise_div", "elemwise_div", "Elementwise a / b")

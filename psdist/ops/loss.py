@@ -192,3 +192,20 @@ def _(_g: Array, y: Array, _data: Array, label: Array, /, *, margin: float, regu
     short = margin + sign * y
     slope = (short > 0).astype(y.dtype) if use_linear else 2 * np.maximum(short, 0)
     return regularization_coefficient * sign * slope, None
+
+
+@op("(n, *s), (c) -> (n, *s)", aux=("moving_avg",), where={"c": lambda s: math.prod(s)}, passes=True)
+def IdentityAttachKLSparseReg(data: Array, moving_avg: Array, /, *, sparseness_target: float = 0.1,
+                              penalty: float = 0.001, momentum: float = 0.9) -> Any:  # fmt: skip
+    """A copy of activations between 0 and 1, whose gradient adds `penalty` times that of the Kullback-Leibler
+    divergence between `sparseness_target` and their moving mean, so that few of them are active."""
+    return data.copy()
+
+
+@IdentityAttachKLSparseReg.gradient
+def _(g: Array, _y: Array, data: Array, moving_avg: Array, /, *, sparseness_target: float, penalty: float,
+      momentum: float) -> Any:  # fmt: skip
+    moving_avg *= momentum
+    moving_avg += (1 - momentum) * data.reshape(len(data), -1).mean(axis=0)
+    push = penalty * ((1 - sparseness_target) / (1 - moving_avg) - sparseness_target / moving_avg)
+    return g + push.reshape(data.shape[1:]), None

@@ -157,3 +157,82 @@ def _(*arrays: Array, num_outputs: int, cast_narrow: bool) -> Any:
     return tuple(
         g.astype(x.dtype) for g, x in zip(arrays[:num_outputs], arrays[2 * num_outputs :], strict=True)
     )
+
+
+def _groups(columns: tuple[str, ...], count: str) -> Any:
+    """Names, shape rule and types of a step over groups of arrays."""
+
+    def names(params: Params) -> tuple[str, ...]:
+        return tuple(f"{c}_{i}" for i in range(params[count]) for c in columns)
+
+    def shape(ins: list[Shape | None], params: Params, outs: list[Shape | None]) -> Any:
+        return ins, [ins[i * len(columns)] for i in range(params[count])]
+
+    def types(ins: list[str | None], params: Params) -> Any:
+        return ins, [ins[i * len(columns)] for i in range(params[count])]
+
+    return {
+        "active": names,
+        "shape": shape,
+        "types": types,
+        "num_outputs": lambda p: int(p[count]),
+        "mutates": ("array",),
+    }
+
+
+def _register_adamw(name: str, single: Op, columns: tuple[str, ...]) -> None:
+    rule = _groups(columns, "num_weights")
+    plain = rule["active"]
+    rule["active"] = lambda p: (*plain(p), "rescale_grad")
+
+    def kernel(*array: Array, lrs: tuple[float, ...], beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+               wds: tuple[float, ...], etas: tuple[float, ...], clip_gradient: float = -1.0,
+               num_weights: int = 1) -> Any:  # fmt: skip
+        width, scale = len(columns), array[-1]
+        return tuple(
+            single.kernel(*array[i * width : (i + 1) * width], scale, lr=lrs[i], wd=wds[i], eta=etas[i], beta1=beta1,
+                          beta2=beta2, epsilon=epsilon, clip_gradient=clip_gradient)
+            for i in range(num_weights)
+        )  # fmt: skip
+
+    kernel.__doc__ = f"{single.name} on `num_weights` weights; the arrays are {', '.join(columns)} of each, then the scale."
+    op(name=name, **rule)(kernel)
+
+
+_register_adamw("_multi_adamw_update", update._adamw_update, ("weight", "grad", "mean", "var"))
+_register_adamw(
+    "_multi_mp_adamw_update", update._mp_adamw_update, ("weight", "grad", "mean", "var", "weight32")
+)
+
+
+def _register_lamb(name: str, columns: tuple[str, ...]) -> None:
+    is_master = "weight32" in columns
+
+    def kernel(*array: Array, learning_rates: tuple[float, ...], beta1: float = 0.9, beta2: float = 0.999,
+               epsilon: float = 1e-6, wds: tuple[float, ...], rescale_grad: float = 1.0, lower_bound: float = -1.0,
+               upper_bound: float = -1.0, clip_gradient: float = -1.0, bias_correction: bool = True,
+               step_count: tuple[int, ...], num_tensors: int = 1) -> Any:  # fmt: skip
+        out = []
+        for i in range(num_tensors):
+            weight, grad, mean, var, *master = array[i * len(columns) : (i + 1) * len(columns)]
+            full = master[0] if is_master else weight
+            step = update.lamb_update_phase1.kernel(
+                full, grad.astype(full.dtype), mean, var, beta1=beta1, beta2=beta2, epsilon=epsilon, t=step_count[i],
+                bias_correction=bias_correction, wd=wds[i], rescale_grad=rescale_grad,
+                clip_gradient=clip_gradient)  # fmt: skip
+            r1, r2 = (np.sqrt(np.square(v).sum(keepdims=True)) for v in (weight.astype(full.dtype), step))
+            new = update.lamb_update_phase2.kernel(full, step, r1, r2, lr=learning_rates[i], lower_bound=lower_bound,
+                                                   upper_bound=upper_bound)  # fmt: skip
+            if is_master:
+                full[...] = new
+            out.append(new.astype(weight.dtype))
+        return tuple(out)
+
+    kernel.__doc__ = (
+        f"Both phases of LAMB on `num_tensors` weights; the arrays are {', '.join(columns)} of each in turn."
+    )
+    op(name=name, **_groups(columns, "num_tensors"))(kernel)
+
+
+_register_lamb("_multi_lamb_update", ("weight", "grad", "mean", "var"))
+_register_lamb("_multi_mp_lamb_update", ("weight", "grad", "mean", "var", "weight32"))

@@ -21,11 +21,11 @@ def without_bias(*names: str) -> Any:
     return lambda params: names[:-1] if params["no_bias"] else names
 
 
-def _fc_lead(first: int, rest: Shape, flatten: bool) -> Shape:
-    return (first,) if flatten else (first, *rest[:-1])
+def _fc_lead(rest: Shape, flatten: bool) -> Shape:
+    return () if flatten else rest[:-1]
 
 
-@op("(first, *rest), (num_hidden, i), (num_hidden) -> (*lead, num_hidden)", types="T, T, T -> T",
+@op("(first, *rest), (num_hidden, i), (num_hidden) -> (first, *lead, num_hidden)", types="T, T, T -> T",
     where={"i": lambda rest, flatten: math.prod(rest) if flatten else rest[-1], "lead": _fc_lead,
            "first": lambda lead: lead[0]},
     active=without_bias("data", "weight", "bias"))  # fmt: skip

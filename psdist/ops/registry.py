@@ -148,6 +148,14 @@ class Op:
         n = self.num_outputs(params)
         return list(self.outputs) if n == len(self.outputs) else [f"output{i}" for i in range(n)]
 
+    def specialise(self, given: Mapping[str, Any]) -> Op:
+        """The operator for a call with these parameters: itself, unless it stands for a family of operators."""
+        return self
+
+    def fresh(self) -> Op:
+        """The operator for another executor: itself, unless it keeps something between forward and backward."""
+        return self
+
     # -- inference -------------------------------------------------------------------------------------------
 
     def infer_shape(
@@ -305,12 +313,25 @@ def op(
             ignores_head=ignores_head,
             passes=passes,
         )
-        for known_as in (new.name, *new.aliases):
-            assert known_as not in _table, f"two operators named {known_as}"
-            _table[known_as] = new
-        return new
+        return enter(new)
 
     return register
+
+
+def enter(new: Op) -> Op:
+    """Put an operator into the table, under its name and its aliases."""
+    for known_as in (new.name, *new.aliases):
+        assert known_as not in _table, f"two operators named {known_as}"
+        _table[known_as] = new
+    return new
+
+
+def also_known_as(name: str, alias: str) -> None:
+    """Give an operator one more name."""
+    known = get(name)
+    assert alias not in _table, f"two operators named {alias}"
+    _table[alias] = known
+    known.aliases += (alias,)
 
 
 def find(name: str) -> Op | None:

@@ -179,6 +179,15 @@ def _copy(data: Array, /, *, out: Array | None = None) -> Any:
 _copy.gradient(lambda g, _y, _x, /: g)
 
 
+@op("(*s) -> (*s)", passes=True)
+def _copyto(data: Array, /, *, out: Array | None = None) -> Any:
+    """A copy of the array, into another one."""
+    return np.positive(data, out=out) if data.dtype.kind != "b" else np.array(data)
+
+
+_copyto.gradient(lambda g, _y, _x, /: g)
+
+
 @op("(*s) -> (*s)", aliases=["stop_gradient"], passes=True)
 def BlockGrad(data: Array, /) -> Any:
     """A copy of the array; no gradient passes back through it."""

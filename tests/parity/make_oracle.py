@@ -56,9 +56,10 @@ def invoke(name, arrays, params):
     values = [str(v).encode() for v in params.values()]
     num = ctypes.c_int(0)
     outputs = ctypes.POINTER(NDArrayHandle)()
-    if "num_weights" in params:
-        width = (len(arrays) - 2 * name.startswith("preloaded")) // params["num_weights"]
-        given = [mx.nd.zeros_like(a) for a in arrays[: params["num_weights"] * width : width]]
+    count = params.get("num_weights") or params.get("num_tensors")
+    if count:
+        width = (len(arrays) - 2 * name.startswith("preloaded")) // count
+        given = [mx.nd.zeros_like(a) for a in arrays[: count * width : width]]
         outputs = (NDArrayHandle * len(given))(*[a.handle for a in given])
         num = ctypes.c_int(len(given))
         outputs = ctypes.cast(outputs, ctypes.POINTER(NDArrayHandle))
@@ -67,7 +68,7 @@ def invoke(name, arrays, params):
         handle(name), len(arrays), (NDArrayHandle * len(arrays))(*[a.handle for a in arrays]), ctypes.byref(num),
         ctypes.byref(outputs), len(keys), (ctypes.c_char_p * len(keys))(*keys), (ctypes.c_char_p * len(keys))(*values),
         ctypes.byref(stypes)))  # fmt: skip
-    if "num_weights" in params:
+    if count:
         return given
     return [mx.nd.NDArray(ctypes.cast(outputs[i], NDArrayHandle)) for i in range(num.value)]
 

@@ -1,6 +1,6 @@
 """Which of MXNet's operators psdist means to have, and which are still missing.
 
-    python tests/parity/scope.py        prints the coverage; `make parity` runs it after the comparison
+python tests/parity/scope.py        prints the coverage; `make parity` runs it after the comparison
 """
 
 import gzip

@@ -141,3 +141,7 @@ EXAMPLES["cumsum"] = [
     Example((2, 3, 2), **p) for p in ({}, {"axis": 0}, {"axis": 2}, {"axis": 1, "dtype": "float64"})
 ]
 EXAMPLES["_histogram"] = [Example(real(9), bin_cnt=4, range=(-2.0, 2.0), backward=False)]
+
+EXAMPLES["_copyto"] = [Example((2, 3))]
+EXAMPLES["_scatter_elemwise_div"] = [Example((2, 3), positive(2, 3))]
+EXAMPLES["_scatter_plus_scalar"] = EXAMPLES["_scatter_minus_scalar"] = [Example((2, 3), scalar=2.0)]

@@ -147,6 +147,9 @@ EXAMPLES = {
         Example((3, 4), ints(4, 3), **p, grad=False)
         for p in ({}, {"use_linear": True}, {"margin": 0.5, "regularization_coefficient": 0.25})
     ],
+    "IdentityAttachKLSparseReg": [
+        Example(positive(4, 3, low=0.1, high=0.9), positive(3, low=0.1, high=0.5), grad=False, dtypes=ONE)
+    ],
     "BatchNorm": [
         batch_norm(3, 2, 4),
         batch_norm(4, 3),

@@ -26,6 +26,7 @@ EXAMPLES = {
         Example(N=2, M=4, k=1, dtypes=ONE),
         Example(N=3, k=-1, dtype="int32", dtypes=ONE),
     ],
+    "_zeros_without_dtype": [Example(shape=(2, 3), dtypes=ONE)],
     "zeros_like": [Example((2, 3), dtypes=HALF)],
     "ones_like": [Example((2, 3), dtypes=HALF)],
     "broadcast_to": [

@@ -123,3 +123,22 @@ EXAMPLES = {
     "_shuffle": [Example((4, 2), same=False, grad=False)],
     "_sample_unique_zipfian": [Example(range_max=50, shape=(2, 4), same=False, dtypes=ONE)],
 }
+for name, first, second in (
+    ("uniform", real(2, low=-3, high=-2), real(2, low=2, high=3)),
+    ("normal", real(2), positive(2)),
+    ("gamma", positive(2), positive(2)),
+    ("negative_binomial", positive(2, low=1, high=4), positive(2, low=0.2, high=0.8)),
+    ("generalized_negative_binomial", positive(2), positive(2)),
+):
+    EXAMPLES[f"_random_pdf_{name}"] = [
+        Example(positive(2, 3), first, second, is_log=is_log, grad="binomial" not in name)
+        for is_log in (False, True)
+    ]
+for name in ("exponential", "poisson"):
+    EXAMPLES[f"_random_pdf_{name}"] = [
+        Example(positive(2, 3), positive(2), is_log=is_log, grad=name != "poisson")
+        for is_log in (False, True)
+    ]
+EXAMPLES["_random_pdf_dirichlet"] = [
+    Example(positive(2, 3, 4), positive(2, 4), is_log=is_log) for is_log in (False, True)
+]

@@ -112,6 +112,10 @@ EXAMPLES = {
     "rmspropalex_update": step(positive(5, low=4, high=6), real(5, low=-1, high=1), real(5), lr=0.5),
     "ftrl_update": step(real(5), positive(5), lr=0.5)
     + step(real(5), positive(5), lr=0.5, lamda1=0.5, beta=0.5),
+    "_sparse_adagrad_update": [
+        Example((5,), (5,), positive(5), lr=0.5, grad=False, backward=False, dtypes=ONE, ask=False, **p)
+        for p in ({}, {"clip_gradient": 0.25})
+    ],
     "signsgd_update": step(lr=0.5),
     "signum_update": step(real(5), lr=0.5, momentum=0.75) + step(real(5), lr=0.5, momentum=0.5, wd_lh=0.125),
     "lamb_update_phase1": [
@@ -157,3 +161,15 @@ EXAMPLES = {
         )
     ],
 }
+for name, columns in (("adamw", "wwmv"), ("mp_adamw", "hhmvs")):
+    draws = {"w": real(3), "m": real(3), "v": positive(3), "h": half(3), "s": real(3)}
+    EXAMPLES[f"_multi_{name}_update"] = [
+        Example(*[draws[c] for c in columns] * 2, positive(1), num_weights=2, lrs=(0.5, 0.25), wds=(0.125, 0.0),
+                etas=(1.0, 0.5), grad=False, backward=False, dtypes=ONE)
+    ]  # fmt: skip
+for name, columns in (("lamb", "wwmv"), ("mp_lamb", "hhmvs")):
+    EXAMPLES[f"_multi_{name}_update"] = [
+        Example(*[draws[c] for c in columns] * 2, num_tensors=2, learning_rates=(0.5, 0.25), wds=(0.125, 0.0),
+                step_count=(1, 3), grad=False, backward=False, dtypes=ONE, **p)
+        for p in ({}, {"bias_correction": False}, {"clip_gradient": 0.25})
+    ]  # fmt: skip
