@@ -93,7 +93,7 @@ def compile_symbol(
             params = n.params
             if not ins and 0 in (params.get("shape") or ()):  # zeros for a batch whose size the graph settles
                 params = {**params, "shape": found[id(n)][0]}
-            steps.append(Step(n, n.op, params, ins, outs, n.num_visible))
+            steps.append(Step(n, n.op.fresh(), params, ins, outs, n.num_visible))
             names.update(zip(outs, n.output_names, strict=False))
     heads = [slot[id(n), i] for n, i in symbol._heads]
     with_gradient = frozenset(n.name for n in args) if wanted is None else frozenset(wanted)

@@ -44,8 +44,9 @@ def function_of(op: Op, known_as: str) -> Callable[..., Symbol]:
     def call(*args: Any, name: str | None = None, attr: Any = None, out: Any = None, **kwargs: Any) -> Symbol:
         if "ctx" in kwargs:
             kwargs["ctx"] = str(kwargs["ctx"])
-        arrays, params = split_arguments(op, args, kwargs, Symbol)
-        return compose(op, arrays, params, hint=known_as.lower(), name=name, attr=attr)
+        row = op.specialise(kwargs)
+        arrays, params = split_arguments(row, args, kwargs, Symbol)
+        return compose(row, arrays, params, hint=known_as.lower(), name=name, attr=attr)
 
     call.__name__ = call.__qualname__ = known_as
     call.__doc__ = op.manual()

@@ -92,7 +92,7 @@ def _node(row: dict[str, Any], before: list[Node]) -> Node:
         inputs.append((before[at], int(pair[1])))
     if kind == "null":
         return Node(None, name, {_hidden(k): v for k, v in attrs.items()})
-    op = ops.get(kind)
+    op = ops.get(kind).specialise(attrs)
     known = {}
     moved: dict[str, dict[str, str]] = {}
     for k, v in attrs.items():
