@@ -6,6 +6,7 @@ An operator's function is made when it is first asked for.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import operator
 import os
@@ -53,7 +54,20 @@ def _lookup(name: str, prefix: str = "") -> Any:
         near = difflib.get_close_matches(prefix + name, ops.all_names(), 1)
         hint = f"; did you mean '{near[0].removeprefix(prefix)}'?" if near else ""
         raise AttributeError(f"mx.nd has no operator '{name}'{hint}")
-    return function_of(op, name)
+    function = function_of(op, name)
+    return _shaped_by_out(function) if op.name.startswith("_random_") and not op.inputs else function
+
+
+def _shaped_by_out(function: Any) -> Any:
+    """A function that makes an array, with the shape of `out` where none is given."""
+
+    @functools.wraps(function)
+    def call(*args: Any, out: NDArray | None = None, **kwargs: Any) -> Any:
+        if out is not None:
+            kwargs = {"shape": out.shape, "dtype": out.dtype, "ctx": out.context, **kwargs}
+        return function(*args, out=out, **kwargs)
+
+    return call
 
 
 _LAZY = {  # what lies in modules that are loaded when first used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import types
 from collections.abc import Callable
 from typing import Any
@@ -67,6 +68,8 @@ def _lookup(name: str, prefix: str = "") -> Any:
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
+    if name == "random":
+        return importlib.import_module(".random", __name__)
     found = _lookup(name)
     globals()[name] = found
     return found
@@ -98,7 +101,6 @@ op = Namespace("psdist.symbol.op", "")
 _internal = Namespace("psdist.symbol._internal", "")
 linalg = Namespace("psdist.symbol.linalg", "linalg_", "_linalg_")
 contrib = Namespace("psdist.symbol.contrib", "_contrib_")
-random = Namespace("psdist.symbol.random", "_random_", "_sample_")
 
 
 def _source(name: str, params: dict[str, Any], symbol_name: str | None) -> Symbol:
