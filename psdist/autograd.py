@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .errors import GraphError, ShapeError
+from .ops.quiet import SILENT, enter, leave
+from .ops.registry import Op, unbroadcast
 from .ops.sparse import RowSparse
 
 if TYPE_CHECKING:
@@ -37,15 +40,38 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-_order = itertools.count()
+order = itertools.count()
 
 
 class _State(threading.local):
+    """What this thread does. Change it by `_set`."""
+
     recording = False
     training = False
+    both = (False, False)  # the same in one attribute
+
+
+class _Anyone:
+    """Whether any thread records: one attribute instead of a thread's own, where a microsecond counts."""
+
+    __slots__ = ("recording",)
+
+    def __init__(self) -> None:
+        self.recording = (
+            0  # threads that record; one that ended while recording counts on, which only costs time
+        )
 
 
 state = _State()
+anyone = _Anyone()
+_lock = threading.Lock()  # guards anyone.recording
+
+
+def _set(recording: bool, training: bool) -> None:
+    if recording != state.recording:
+        with _lock:
+            anyone.recording += 1 if recording else -1
+    state.recording, state.training = state.both = (recording, training)
 
 
 class Differentiable(Protocol):
@@ -65,38 +91,44 @@ class Differentiable(Protocol):
 class Leaf:
     """A variable: an array whose gradient is wanted, and where it goes."""
 
-    __slots__ = ("grad", "req")
+    __slots__ = ("grad", "order", "req")
 
     def __init__(self, grad: NDArray, req: str) -> None:
         self.grad = grad
         self.req = req  # write, add or null
+        self.order = -1 - next(order)  # below every node's
 
 
 Source = tuple["Node | Leaf", int] | None  # where an array came from: a node's output, a variable, or neither
 
 
-class Node:
-    """One recorded operator."""
+class _Fields(NamedTuple):
+    op: Differentiable
+    params: Any
+    inputs: Sequence[Array | None]  # as they were when recorded
+    outputs: Sequence[Array | None]
+    parents: Sequence[Source]
+    num_visible: int
+    is_train: bool
+    order: int  # nodes are numbered as they are made
 
-    __slots__ = ("inputs", "is_train", "num_visible", "op", "order", "outputs", "params", "parents")
 
-    def __init__(
-        self,
+class Node(_Fields):
+    """One recorded operator: a tuple, which costs less to make than an object."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
         op: Differentiable,
         params: Any,
         inputs: Sequence[Array | None],
         outputs: Sequence[Array | None],
         parents: Sequence[Source],
         num_visible: int,
-    ) -> None:
-        self.op = op
-        self.params = params
-        self.inputs = inputs  # as they were when recorded
-        self.outputs = outputs
-        self.parents = parents
-        self.num_visible = num_visible
-        self.is_train = state.training
-        self.order = next(_order)
+    ) -> Node:
+        fields = (op, params, inputs, outputs, parents, num_visible, state.training, next(order))
+        return tuple.__new__(cls, fields)
 
 
 class _Scope:
@@ -107,18 +139,16 @@ class _Scope:
         self._before: list[tuple[bool, bool]] = []
 
     def __enter__(self) -> _Scope:
-        self._before.append((state.recording, state.training))
+        before = state.recording, state.training
+        self._before.append(before)
         recording, training = self._wanted
-        if recording is not None:
-            state.recording = recording
-        if training is not None:
-            state.training = training
+        _set(before[0] if recording is None else recording, before[1] if training is None else training)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        state.recording, state.training = self._before.pop()
+        _set(*self._before.pop())
 
 
 def record(train_mode: bool = True) -> _Scope:
@@ -153,7 +183,8 @@ def is_training() -> bool:
 
 def set_recording(is_recording: bool) -> bool:
     """Turn recording on or off; returns how it was."""
-    before, state.recording = state.recording, bool(is_recording)
+    before = state.recording
+    _set(bool(is_recording), state.training)
     return before
 
 
@@ -175,7 +206,7 @@ def mark_variables(
     if not isinstance(variables, list | tuple):
         variables, gradients = [variables], [gradients]  # type: ignore[list-item]
     reqs = [grad_reqs] * len(variables) if isinstance(grad_reqs, str) else list(grad_reqs)
-    for variable, gradient, req in zip(variables, gradients, reqs, strict=True):  # type: ignore[arg-type]
+    for variable, gradient, req in zip(variables, gradients, reqs, strict=True):
         if req not in ("write", "add", "null"):
             raise GraphError(f"grad_req is {req!r}; wanted 'write', 'add' or 'null'")
         if variable.shape != gradient.shape:
@@ -183,64 +214,128 @@ def mark_variables(
         variable._source = (Leaf(gradient, req), 0) if req != "null" else None
 
 
-def _reachable(heads: Sequence[NDArray]) -> list[Node]:
-    """The nodes that the heads depend on, latest first."""
-    found: dict[int, Node] = {}
-    stack = [h._source[0] for h in heads if h._source is not None]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Node) and node.order not in found:
-            found[node.order] = node
-            stack.extend(p[0] for p in node.parents if p is not None)
-    return [found[i] for i in sorted(found, reverse=True)]
-
-
-def _gradients(
-    heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None, train: bool
-) -> dict[int, tuple[Leaf, Array]]:
-    """The gradient that arrives at each leaf, by the leaf's id."""
+def check_heads(
+    heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None
+) -> Sequence[NDArray | None]:
+    """The heads' gradients, None where they are ones. Raises GraphError for a head that was not recorded."""
     for h in heads:
         if h._source is None:
             raise GraphError(
                 "backward: this array was not computed while recording from a variable that wants a gradient; "
                 "call attach_grad() on the variable and compute inside `with autograd.record():`"
             )
-    sums: dict[tuple[int, int], Array] = {}  # (node's or leaf's id, output) -> gradient so far
-    leaves: dict[int, Leaf] = {}
-
-    def arrive(source: Source, g: Array) -> None:
-        if source is None:
-            return
-        if isinstance(source[0], Leaf):
-            leaves[id(source[0])] = source[0]
-        key = (id(source[0]), source[1])
-        before = sums.get(key)
-        sums[key] = g if before is None else before + g
-
     grads = head_grads if head_grads is not None else [None] * len(heads)
     if len(grads) != len(heads):
         raise GraphError(f"backward: {len(heads)} heads and {len(grads)} head gradients")
-    for h, hg in zip(heads, grads, strict=True):
-        if hg is not None and hg.shape != h.shape:
-            raise ShapeError(f"backward: a head gradient of shape {hg.shape} for a head of shape {h.shape}")
-        arrive(h._source, np.ones_like(h._data) if hg is None else hg._data)
-    for node in _reachable(heads):
-        arrived = [_dense(sums.pop((id(node), i), None)) for i in range(node.num_visible)]
-        if all(a is None for a in arrived):
-            continue
-        given = []
-        for i, a in enumerate(arrived):
-            if a is None:
-                like = node.outputs[i]
-                assert like is not None
-                a = np.zeros_like(like)
-            given.append(a)
-        needs = tuple(p is not None for p in node.parents)
-        back = node.op.backward(given, node.outputs, node.inputs, node.params, needs, node.is_train and train)
-        for parent, g in zip(node.parents, back, strict=False):
-            if g is not None:
-                arrive(parent, g)
-    return {i: (leaf, sums[i, 0]) for i, leaf in leaves.items()}
+    for h, g in zip(heads, grads, strict=True):
+        if g is not None and g.shape != h.shape:
+            raise ShapeError(f"backward: a head gradient of shape {g.shape} for a head of shape {h.shape}")
+    return grads
+
+
+class Tape:
+    """Gradients on their way back: what has arrived at each node and leaf, and which node is next.
+
+    A node's users have higher numbers, so whichever waiting node has the highest has received everything.
+    """
+
+    __slots__ = ("heap", "leaves", "nodes", "sums")
+
+    def __init__(self) -> None:
+        self.heap: list[int] = []  # numbers of waiting nodes, negative
+        self.nodes: dict[int, Node] = {}  # the waiting nodes
+        self.sums: dict[Any, Any] = {}  # number, or (number, output) but for the first -> gradient so far
+        self.leaves: dict[int, Leaf] = {}
+
+    def arrive(self, source: Source, g: Any) -> None:
+        """Add a gradient to an array's."""
+        if source is None:
+            return
+        node, i = source
+        number = node.order
+        key: Any = (number, i) if i else number
+        before = self.sums.get(key)
+        if before is not None:
+            self.sums[key] = before + g
+            return
+        self.sums[key] = g
+        if number < 0:
+            self.leaves[number] = node  # type: ignore[assignment]
+        elif number not in self.nodes:
+            self.nodes[number] = node  # type: ignore[assignment]
+            heappush(self.heap, -number)
+
+    def run(self, backward: Callable[[Node, list[Any]], Sequence[Any]], is_plain: bool = False) -> None:
+        """Go back through every node: `backward(node, heads)` gives the gradients of its inputs, None for zero.
+
+        With `is_plain` the gradients are NumPy arrays, and the commonest case is done here: an operator of one
+        output whose gradient asks for nothing. It is what `backward` and `arrive` would do, without their calls.
+        """
+        heap, nodes, sums, arrive = self.heap, self.nodes, self.sums, self.arrive
+        while heap:
+            number = -heappop(heap)
+            node = nodes.pop(number)
+            op, params, inputs, outputs, parents, num_visible, _, _ = node
+            if not is_plain or num_visible > 1 or type(op) is not Op or op.gradient_asks:
+                heads = [sums.pop(number, None)]
+                if num_visible > 1:
+                    heads += [sums.pop((number, i), None) for i in range(1, num_visible)]
+                for source, g in zip(parents, backward(node, heads), strict=False):
+                    if source is not None and g is not None:
+                        arrive(source, g)
+                continue
+            g = sums.pop(number)
+            if type(g) is RowSparse:
+                g = g.dense()
+            grads = op.gradient_kernel(g, *outputs, *inputs, **params)  # type: ignore[misc]
+            if type(grads) is not tuple and type(grads) is not list:
+                grads = (grads,)
+            for source, g, x in zip(parents, grads, inputs, strict=False):
+                if source is None or g is None:
+                    continue
+                if x is not None and g.shape != x.shape:
+                    g = unbroadcast(g, x.shape)
+                parent, i = source
+                if i:
+                    arrive(source, g)
+                    continue
+                number = parent.order
+                before = sums.get(number)
+                if before is not None:
+                    sums[number] = before + g
+                else:
+                    sums[number] = g
+                    if number < 0:
+                        self.leaves[number] = parent  # type: ignore[assignment]
+                    elif number not in nodes:
+                        nodes[number] = parent  # type: ignore[assignment]
+                        heappush(heap, -number)
+
+    def of(self, leaf: Leaf) -> Any:
+        """What arrived at a leaf, or None."""
+        return self.sums.get(leaf.order)
+
+
+def _backward_of(node: Node, heads: list[Any], train: bool) -> Sequence[Any]:
+    """The gradients of a node's inputs."""
+    given: list[Any] = [
+        np.zeros_like(node.outputs[i]) if g is None else _dense(g) for i, g in enumerate(heads)
+    ]
+    needs = tuple([p is not None for p in node.parents])
+    return node.op.backward(given, node.outputs, node.inputs, node.params, needs, node.is_train and train)
+
+
+def _gradients(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None, train: bool) -> Tape:
+    """The tape after all gradients have arrived."""
+    tape = Tape()
+    for h, hg in zip(heads, check_heads(heads, head_grads), strict=True):
+        tape.arrive(h._source, np.ones_like(h._data) if hg is None else hg._data)
+    token = enter(SILENT)
+    try:
+        tape.run(lambda node, arrived: _backward_of(node, arrived, train), is_plain=True)
+    finally:
+        leave(token)
+    return tape
 
 
 def _dense(g: Array | RowSparse | None) -> Array | None:
@@ -275,8 +370,9 @@ def backward(
     if not isinstance(heads, list | tuple):
         heads = [heads]  # type: ignore[list-item]
         head_grads = None if head_grads is None else [head_grads]  # type: ignore[list-item]
-    for leaf, g in _gradients(heads, head_grads, train_mode).values():  # type: ignore[arg-type]
-        _deliver(leaf, g)
+    tape = _gradients(heads, head_grads, train_mode)  # type: ignore[arg-type]
+    for leaf in tape.leaves.values():
+        _deliver(leaf, tape.of(leaf))
 
 
 def grad(
@@ -287,21 +383,29 @@ def grad(
     create_graph: bool = False,
     train_mode: bool = True,
 ) -> NDArray | list[NDArray]:
-    """The gradients of `heads` with regard to `variables`, as new arrays; `.grad` stays as it is."""
+    """The gradients of `heads` with regard to `variables`, as new arrays; `.grad` stays as it is.
+
+    With `create_graph` they are recorded themselves, so that they can be differentiated again. That works for
+    operators whose gradient is made of elementwise functions, products and sums; others raise GraphError.
+    """
     if not isinstance(heads, list | tuple):
         heads = [heads]  # type: ignore[list-item]
         head_grads = None if head_grads is None else [head_grads]  # type: ignore[list-item]
     single = not isinstance(variables, list | tuple)
     wanted: Sequence[NDArray] = [variables] if single else variables  # type: ignore[list-item, assignment]
-    if create_graph:
-        raise GraphError("grad: create_graph=True is not supported")
-    found = _gradients(heads, head_grads, train_mode)  # type: ignore[arg-type]
-    out = []
     for v in wanted:
         if v._source is None or not isinstance(v._source[0], Leaf):
             raise GraphError("grad: a variable was not marked; call attach_grad() on it before recording")
-        _, g = found.get(id(v._source[0]), (None, None))
-        out.append(v._like(np.zeros_like(v._data) if g is None else g if isinstance(g, RowSparse) else np.array(g)))
+    if create_graph:
+        out = heads[0]._recorded_gradients(heads, wanted, head_grads, train_mode)
+        return out[0] if single else out
+    tape = _gradients(heads, head_grads, train_mode)  # type: ignore[arg-type]
+    out = []
+    for v in wanted:
+        g = tape.of(v._source[0])  # type: ignore[index, arg-type]
+        out.append(
+            v._like(np.zeros_like(v._data) if g is None else g if isinstance(g, RowSparse) else np.array(g))
+        )
     return out[0] if single else out
 
 

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops, profiler
-from ..autograd import Leaf, Node, Source, backward, state
+from ..autograd import Leaf, Node, Source, anyone, backward, order, state
 from ..context import Context, cpu, current_context
 from ..errors import BadType, ConfigError, GraphError, PSError, ShapeError, UnknownName
+from ..malloc import keep_freed_memory
+from ..ops.quiet import SILENT, enter, leave
 from ..ops.registry import Op
+from ..profiler import watching
 from . import indexing
 
 __all__ = ["NDArray", "array", "empty", "from_numpy", "full", "ones", "waitall", "zeros"]
 
 _CPU0 = cpu(0)
+_new = object.__new__
+_tuple: Any = tuple.__new__
+_NONE = (None, None)
 _NUMBERS = (int, float, np.generic, bool)
 
 
@@ -246,6 +252,14 @@ class NDArray:
         """Compute the gradients of this array with regard to the variables that it depends on."""
         backward([self], [out_grad], retain_graph, train_mode)
 
+    def _recorded_gradients(
+        self, heads: Any, variables: Any, head_grads: Any, train_mode: bool
+    ) -> list[NDArray]:
+        """The gradients of `heads`, recorded themselves."""
+        from .second import recorded_gradients
+
+        return recorded_gradients(heads, variables, head_grads, train_mode)
+
     def zero_grad(self) -> None:
         """Set `.grad` to zero."""
         if self.grad is not None:
@@ -349,57 +363,68 @@ def _forbid_in_graph(x: NDArray, what: str) -> None:
 def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The methods for self ∘ other and other ∘ self."""
     kernel = wide.ufunc or wide.kernel
-    scalar_kernel = wide.ufunc if wide.ufunc is not None else None
     nothing: dict[str, Any] = {}
+    by_number = _by_number(scalar, wide.ufunc, False)
+    number_by = _by_number(reverse, wide.ufunc, True) if reverse is not None else by_number
 
     def forward(self: NDArray, other: Any) -> Any:
-        if isinstance(other, NDArray):
-            x, y = self._data, other._data
-            if x.dtype is not y.dtype and x.dtype != y.dtype:
-                raise ShapeError(
-                    f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
-                )
-            start = profiler.now() if profiler.watching.imperative else 0.0
-            try:
-                z = kernel(x, y)
-            except ValueError as e:
-                raise ShapeError(
-                    f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together"
-                ) from e
-            if start:
-                profiler.record(wide.name, "operator", start, profiler.now() - start)
-            out = NDArray(z, self._ctx)
-            if state.recording and (self._source is not None or other._source is not None):
-                out._source = (Node(wide, nothing, (x, y), (z,), (self._source, other._source), 1), 0)
-            return out
-        if isinstance(other, _NUMBERS):
-            return _scalar(self, other, scalar, scalar_kernel)
-        return _unsupported(other)
+        if not isinstance(other, NDArray):
+            return by_number(self, other) if isinstance(other, _NUMBERS) else _unsupported(other)
+        x, y = self._data, other._data
+        if x.dtype is not y.dtype and x.dtype != y.dtype:
+            raise ShapeError(
+                f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
+            )
+        start = profiler.now() if watching.imperative else 0.0
+        token = enter(SILENT)
+        try:
+            z = kernel(x, y)
+        except ValueError as e:
+            raise ShapeError(f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together") from e
+        finally:
+            leave(token)
+        if start:
+            profiler.record(wide.name, "operator", start, profiler.now() - start)
+        out = _new(NDArray)
+        out._data, out._ctx, out._source = z, self._ctx, None
+        if anyone.recording:
+            recording, training = state.both
+            parents = (self._source, other._source)
+            if recording and parents != _NONE:
+                out._source = (_tuple(Node, (wide, nothing, (x, y), (z,), parents, 1, training, next(order))), 0)
+        return out
 
     def backward(self: NDArray, other: Any) -> Any:
-        if isinstance(other, _NUMBERS):
-            if reverse is None:
-                return forward(self, other)
-            return _scalar(self, other, reverse, None)
-        return _unsupported(other)
+        return number_by(self, other) if isinstance(other, _NUMBERS) else _unsupported(other)
 
     return forward, backward
 
 
-def _scalar(x: NDArray, number: Any, op: Op, ufunc: Any) -> NDArray:
-    data = x._data
-    number = float(number)
-    start = profiler.now() if profiler.watching.imperative else 0.0
-    if ufunc is not None and data.dtype.kind == "f":
-        z = ufunc(data, number)
-    else:
-        z = op.kernel(data, scalar=number)
-    if start:
-        profiler.record(op.name, "operator", start, profiler.now() - start)
-    out = NDArray(z, x._ctx)
-    if state.recording and x._source is not None:
-        out._source = (Node(op, {"scalar": number}, (data,), (z,), (x._source,), 1), 0)
-    return out
+def _by_number(op: Op, ufunc: np.ufunc | None, reverse: bool) -> Callable[[NDArray, Any], NDArray]:
+    """The operator of an array and a number."""
+    kernel = op.kernel
+
+    def call(x: NDArray, number: Any) -> NDArray:
+        data = x._data
+        number = float(number)
+        start = profiler.now() if watching.imperative else 0.0
+        token = enter(SILENT)
+        try:
+            if ufunc is None or data.dtype.kind != "f":
+                z = kernel(data, scalar=number)
+            else:
+                z = ufunc(number, data) if reverse else ufunc(data, number)
+        finally:
+            leave(token)
+        if start:
+            profiler.record(op.name, "operator", start, profiler.now() - start)
+        out = _new(NDArray)
+        out._data, out._ctx, out._source = z, x._ctx, None
+        if anyone.recording and state.recording and x._source is not None:
+            out._source = (Node(op, {"scalar": number}, (data,), (z,), (x._source,), 1), 0)
+        return out
+
+    return call
 
 
 def _unsupported(other: Any) -> Any:
@@ -452,6 +477,7 @@ def _attach() -> None:
 
 
 _attach()
+keep_freed_memory()  # a fresh page costs more than the arithmetic done in it: results reuse what was freed
 
 
 # -- making arrays -------------------------------------------------------------------------------------------

@@ -8,11 +8,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import profiler
-from ..autograd import Node, state
+from ..autograd import Node, anyone, state
 from ..errors import GraphError, PSError, ShapeError
+from ..ops.quiet import SILENT, enter, leave
 from ..ops.registry import Op
 from ..random import generator
 from .array import NDArray
@@ -21,6 +20,7 @@ __all__ = ["function_of", "invoke", "split_arguments"]
 
 _checked: dict[Any, None] = {}  # calls whose shapes and dtypes fit; emptied when it grows
 _MAX_CHECKED = 10_000
+_PLAIN = (bool, int, float, str, tuple, type(None))
 
 
 def _check(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> None:
@@ -40,56 +40,80 @@ def invoke(
     arrays: Sequence[NDArray],
     params: Mapping[str, Any],
     out: NDArray | Sequence[NDArray] | None = None,
+    fitting: dict[Any, None] = _checked,
 ) -> Any:
     """Run `op`; a list of NDArrays if it has several visible outputs, else one. `out` is written and returned
-    instead.
+    instead. `fitting` remembers which shapes and dtypes fit; a caller's own, for one `op` and `params`, is quicker.
 
     Raises ShapeError naming operator, argument, what was given and what was wanted.
     """
-    if any(type(a) is not NDArray for a in arrays):
-        from . import sparse_rules
+    for a in arrays:
+        if type(a) is not NDArray:
+            from . import sparse_rules
 
-        found = sparse_rules.try_invoke(op, arrays, params, out)
-        if found is not NotImplemented:
-            return found
+            found = sparse_rules.try_invoke(op, arrays, params, out)
+            if found is not NotImplemented:
+                return found
+            break
     xs = [a._data for a in arrays]
+    if len(xs) == 1:
+        key: Any = (xs[0].shape, xs[0].dtype)
+    else:
+        key = (tuple([x.shape for x in xs]), tuple([x.dtype for x in xs]))
     try:
-        key = (op, tuple(x.shape for x in xs), tuple(x.dtype for x in xs), tuple(params.values()))
-        if key not in _checked:
+        if fitting is _checked:
+            key = (op, key, tuple(params.values()))
+        if key not in fitting:
             _check(op, arrays, params)
-            if len(_checked) > _MAX_CHECKED:
-                _checked.clear()
-            _checked[key] = None
+            if len(fitting) > _MAX_CHECKED:
+                fitting.clear()
+            fitting[key] = None
     except TypeError:  # an unhashable parameter: check every time
         _check(op, arrays, params)
     ctx = arrays[0]._ctx if arrays else _context_of(params)
-    extra: dict[str, Any] = {}
-    if "is_train" in op.asks:
-        extra["is_train"] = state.training
-    if "rng" in op.asks:
-        extra["rng"] = generator(ctx)
-    with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
-        try:
-            if profiler.watching.imperative:
-                with profiler.span(op.name, "operator"):
-                    result = op.kernel(*xs, **params, **extra)
-            else:
-                result = op.kernel(*xs, **params, **extra)
-        except PSError:
-            raise
-        except (ValueError, TypeError, IndexError, ArithmeticError) as e:
-            given = ", ".join(f"{x.dtype}{x.shape}" for x in xs)
-            raise ShapeError(f"{op.name}({given}) with {dict(params)}: {e}") from e
-    results = result if isinstance(result, tuple) else (result,)
-    visible = op.num_visible(params)
-    outputs = [NDArray(y, ctx) for y in results[:visible]]
-    if state.recording and op.gradient_kernel is not None and any(a._source is not None for a in arrays):
-        node = Node(op, params, xs, results, [a._source for a in arrays], visible)
-        for i, y in enumerate(outputs):
-            y._source = (node, i)
+    asks = op.asks
+    start = profiler.now() if profiler.watching.imperative else 0.0
+    token = enter(SILENT)
+    try:
+        if "is_train" in asks or "rng" in asks:
+            result = op.kernel(*xs, **params, **_extra(asks, ctx))
+        else:
+            result = op.kernel(*xs, **params)
+    except PSError:
+        raise
+    except (ValueError, TypeError, IndexError, ArithmeticError) as e:
+        given = ", ".join(f"{x.dtype}{x.shape}" for x in xs)
+        raise ShapeError(f"{op.name}({given}) with {dict(params)}: {e}") from e
+    finally:
+        leave(token)
+    if start:
+        profiler.record(op.name, "operator", start, profiler.now() - start)
+    if type(result) is not tuple:
+        y = NDArray(result, ctx)
+        outputs, visible = [y], 1
+    else:
+        visible = op.num_visible(params)
+        outputs = [NDArray(y, ctx) for y in result[:visible]]
+    if anyone.recording and state.recording and op.gradient_kernel is not None:
+        parents = [a._source for a in arrays]
+        if any(parents):
+            results = result if type(result) is tuple else (result,)
+            node = Node(op, params, xs, results, parents, visible)
+            for i, y in enumerate(outputs):
+                y._source = (node, i)
     if out is not None:
         return _write(op, outputs, out)
     return outputs[0] if visible == 1 else outputs
+
+
+def _extra(asks: frozenset[str], ctx: Any) -> dict[str, Any]:
+    """What a kernel asks for besides arrays and parameters."""
+    extra: dict[str, Any] = {}
+    if "is_train" in asks:
+        extra["is_train"] = state.training
+    if "rng" in asks:
+        extra["rng"] = generator(ctx)
+    return extra
 
 
 def _context_of(params: Mapping[str, Any]) -> Any:
@@ -160,21 +184,46 @@ def split_arguments(
 def function_of(op: Op, known_as: str) -> Callable[..., Any]:
     """The function that `nd` shows for an operator."""
 
+    known: dict[Any, tuple[dict[str, Any], dict[Any, None]]] = {}  # arrays, parameters -> parsed, what fits
+
+    family = type(op).specialise is not Op.specialise  # each call has an operator of its own
+
     def call(*args: Any, out: Any = None, name: str | None = None, **kwargs: Any) -> Any:
+        if out is None and args:
+            for a in args:
+                if type(a) is not NDArray:
+                    break
+            else:  # arrays by position, parameters by name: as often before, most likely
+                try:
+                    found = known.get((len(args), *kwargs.items()))
+                except TypeError:
+                    found = None
+                if found is not None:
+                    return invoke(op, args, found[0], None, found[1])
+        result = carefully(args, out, kwargs)
+        is_plain = all(type(a) is NDArray for a in args) and all(type(v) in _PLAIN for v in kwargs.values())
+        if not family and is_plain and out is None and args and len(known) < _MAX_CHECKED:
+            parsed = op.parse({k: v for k, v in kwargs.items() if k not in op.inputs})
+            if op.variadic or len(op.active(parsed)) == len(args):
+                known[len(args), *kwargs.items()] = (parsed, {})
+        return result
+
+    def carefully(args: tuple[Any, ...], out: Any, kwargs: dict[str, Any]) -> Any:
         if "ctx" in kwargs:
             kwargs["ctx"] = str(kwargs["ctx"])
-        given, params = split_arguments(op, args, kwargs, NDArray)
-        parsed = op.parse(params)
+        row = op.specialise(kwargs)
+        given, params = split_arguments(row, args, kwargs, NDArray)
+        parsed = row.parse(params)
         if isinstance(given, list):
-            return invoke(op, given, parsed, out)
+            return invoke(row, given, parsed, out)
         for key, value in given.items():
             if not isinstance(value, NDArray):
                 raise GraphError(f"{op.name}: '{key}' is {value!r}; wanted an NDArray")
-        wanted = op.active(parsed)
-        missing = [n for n in wanted if n not in given and n not in op.optional]
+        wanted = row.active(parsed)
+        missing = [n for n in wanted if n not in given and n not in row.optional]
         if missing:
             raise GraphError(f"{op.name}: the array '{missing[0]}' is missing; it takes {', '.join(wanted)}")
-        return invoke(op, [given[n] for n in wanted if n in given], parsed, out)
+        return invoke(row, [given[n] for n in wanted if n in given], parsed, out)
 
     call.__name__ = call.__qualname__ = known_as
     call.__doc__ = op.manual()
