@@ -106,7 +106,7 @@ class _Custom(Op):
             mutates=aux,
             outputs=tuple(user.outputs()),
             shape_rule=lambda ins, _params, outs: user.infer_shape(ins, outs),
-            types=lambda ins, _params: user.infer_type(list(ins)),  # type: ignore[arg-type, return-value]
+            types=lambda ins, _params: user.infer_type(list(ins)),
             ignores_head=not user.need_top_grad,
             unused=frozenset() if user.need_top_grad else frozenset(range(num_outputs)),
             user=user,

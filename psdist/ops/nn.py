@@ -26,8 +26,7 @@ def _fc_lead(rest: Shape, flatten: bool) -> Shape:
 
 
 @op("(first, *rest), (num_hidden, i), (num_hidden) -> (first, *lead, num_hidden)", types="T, T, T -> T",
-    where={"i": lambda rest, flatten: math.prod(rest) if flatten else rest[-1], "lead": _fc_lead,
-           "first": lambda lead: lead[0]},
+    where={"i": lambda rest, flatten: math.prod(rest) if flatten else rest[-1], "lead": _fc_lead},
     active=without_bias("data", "weight", "bias"))  # fmt: skip
 def FullyConnected(data: Array, weight: Array, bias: Array | None = None, /, *, num_hidden: int,
                    no_bias: bool = False, flatten: bool = True, out: Array | None = None) -> Any:  # fmt: skip

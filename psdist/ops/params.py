@@ -155,6 +155,10 @@ class Param:
         return cls(name, default, annotation, _parser(annotation))
 
     @property
+    def is_required(self) -> bool:
+        return self.default is REQUIRED
+
+    @property
     def wanted(self) -> str:
         """The type in words, for the manual."""
         a = self.annotation

@@ -67,7 +67,7 @@ class Op:
     params: dict[str, Param]
     signature: Signature | None
     shape_rule: Callable[..., tuple[list[Shape | None], list[Shape | None]]] | None
-    types: str | Callable[..., tuple[list[str], list[str]]]
+    types: str | Callable[..., Any]
     aux: tuple[str, ...]  # inputs that a training pass changes; they have no gradient
     mutates: tuple[str, ...]  # inputs that the kernel writes (aux among them)
     outputs: tuple[str, ...]
