@@ -128,6 +128,24 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--key-file", default="", help="the job's CURVE keys")
     status.set_defaults(action=_status, name="status")
 
+    explain = commands.add_parser(
+        "explain",
+        help="show how a model's graph is executed",
+        description="Shows what every pass does to a graph, the memory that it takes, and where the time goes.",
+    )
+    explain.add_argument("symbol", type=Path, help="the graph: a file such as model-symbol.json")
+    explain.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="NAME=N,N,...",
+        help="an input's shape, such as data=64,1,28,28; may be given several times",
+    )
+    explain.add_argument("--predict", action="store_true", help="the plan for prediction instead of training")
+    explain.add_argument("--run", action="store_true", help="also measure, on random numbers")
+    explain.add_argument("--picture", metavar="PATH", help="write the graph: .dot, or what Graphviz draws")
+    explain.set_defaults(action=_explain, name="explain")
+
     keygen = commands.add_parser("keygen", help="make a job's CURVE keys")
     keygen.add_argument("file", type=Path, help="the file to write, readable by you only; must not exist")
     keygen.set_defaults(action=_keygen, name="keygen")
@@ -242,6 +260,14 @@ def _find_job(options: argparse.Namespace) -> Job:
             f"{len(jobs)} jobs run here; choose one: --job {' or --job '.join(job.name for job in jobs)}"
         )
     return jobs[0]
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from psdist.executor.explain import explain_file  # slow to import, and of no use to a launcher otherwise
+
+    text = explain_file(options.symbol, options.shape, options.predict, options.run, options.picture)
+    print(text, end="")
+    return 0
 
 
 def _keygen(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -309,6 +310,23 @@ class Executor:
             for n, s, a in zip(self._aux_names, aux_shapes, self.aux_arrays, strict=True)
         ]
         return Executor(self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx)
+
+    def explain(
+        self, is_train: bool | None = None, run: bool = False, picture: str | os.PathLike[str] | None = None
+    ) -> str:
+        """What the plan is and how it came to be: every pass, the memory, and each instruction's predicted time.
+
+        `run` also measures; the gradients and outputs are then of a run on the arrays as they are. `picture` names a
+        file for the graph: .dot, or what Graphviz can draw. `is_train` chooses the plan, by default for training
+        if there are gradients.
+        """
+        from . import explain
+
+        plan = self._plan(any(r != "null" for r in self._reqs) if is_train is None else is_train)
+        measured = explain.measure(plan, generator(self._ctx)) if run else None
+        if picture is not None:
+            explain.write_picture(explain.picture(plan, measured), os.fspath(picture))
+        return explain.explain(plan, measured)
 
     def debug_str(self) -> str:
         """The graph in words, and the memory that the executor's own arrays take."""

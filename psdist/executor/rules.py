@@ -14,7 +14,7 @@ import numpy as np
 from . import window
 from .ir import Array, At, Copy, Instr, Step, Value
 from .lower import rule
-from .trace import Builder, Traced
+from .trace import CLIP, Builder, Traced
 
 __all__: list[str] = []
 
@@ -144,7 +144,7 @@ def _cross_entropy(
     p: Array, label: Array, out: Array, index: Array, picked: Array, starts: Array, last: int
 ) -> None:
     np.copyto(index, label, "unsafe")
-    np.clip(index, 0, last, out=index)
+    CLIP(index, 0, last, index)
     np.add(index, starts, out=index)
     np.copyto(out, p)
     flat = out.reshape(-1)

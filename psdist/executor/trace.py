@@ -19,9 +19,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .ir import Apply, Array, Copy, Instr, Random, Reduce, Select, Value, View, full_order, seen
 
-__all__ = ["Builder", "Traced", "TracedGenerator", "Untraceable"]
+__all__ = ["CLIP", "Builder", "Traced", "TracedGenerator", "Untraceable"]
 
-_CLIP = getattr(getattr(np, "_core", None), "umath", np).clip  # the ufunc below np.clip
+CLIP = getattr(getattr(np, "_core", None), "umath", np).clip  # the ufunc below np.clip
 _Resolved = tuple[np.dtype[Any], ...]
 _loops: dict[Any, _Resolved] = {}
 
@@ -337,7 +337,7 @@ class Traced(NDArrayOperatorsMixin):
     def clip(self, low: Any = None, high: Any = None, out: Any = None) -> Any:
         if low is None or high is None or (out is not None and (type(out) is not Traced or out.shared)):
             raise Untraceable("clip")
-        made = self.b.apply(_CLIP, (self, low, high), None if out is None else out.v)
+        made = self.b.apply(CLIP, (self, low, high), None if out is None else out.v)
         if out is None:
             return Traced(self.b, made)
         out.v = made
