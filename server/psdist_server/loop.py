@@ -36,6 +36,9 @@ _log = logging.getLogger("psdist.server")
 _AT_ONCE: Final = 256  # messages, before time and the scheduler get their turn
 _WAIT_MS: Final = 250  # the longest wait: how late a signal may be noticed
 _TICK_S: Final = 0.02  # how exactly the rules know the time
+_LATE_S: Final = (
+    1.0  # a turn that took longer: this process was stopped or starved, and heard nobody meanwhile
+)
 
 
 class Loop:
@@ -85,12 +88,15 @@ class Loop:
     def run(self) -> End:
         """Serve until the job ends."""
         try:
-            tick_at = now = time.monotonic()
+            tick_at = turned_at = now = time.monotonic()
             self._begin(now)
             while True:
                 ready = dict(self._poller.poll(_WAIT_MS))
                 self._turn(ready)
                 now = time.monotonic()
+                if now - turned_at > _LATE_S:
+                    self._slept(now - turned_at)
+                turned_at = now
                 if now < tick_at:
                     continue
                 tick_at = now + _TICK_S
@@ -117,6 +123,9 @@ class Loop:
         raise NotImplementedError
 
     def _on_stop(self, reason: str, now: float) -> None:
+        raise NotImplementedError
+
+    def _slept(self, seconds: float) -> None:
         raise NotImplementedError
 
     def _turn(self, ready: dict[Any, int]) -> None:
@@ -212,6 +221,9 @@ class SchedulerLoop(Loop):
 
     def _on_stop(self, reason: str, now: float) -> None:
         self._send(self._scheduler.stop(reason, now))
+
+    def _slept(self, seconds: float) -> None:
+        self._scheduler.slept(seconds)
 
 
 class ServerLoop(Loop):
@@ -358,6 +370,10 @@ class ServerLoop(Loop):
 
     def _on_stop(self, reason: str, now: float) -> None:
         self._tell(self._membership.stop(reason, now, self._server.step_clock))
+
+    def _slept(self, seconds: float) -> None:
+        self._membership.slept(seconds)
+        self._server.slept(seconds)
 
     def _tell(self, messages: list[Message]) -> None:
         for message in messages:

@@ -132,6 +132,10 @@ class Membership:
         epoch = self.view.epoch if self.view else 0
         return [Alive(self._hello.role, self.rank, epoch, step, nbytes, num_keys)]
 
+    def slept(self, seconds: float) -> None:
+        """This process stood still: the scheduler's silence of that time is our own."""
+        self._heard_at += seconds
+
     def stop(self, reason: str, now: float, step: int) -> Out:
         """End because of ourselves: told to, or broken."""
         if self.ended:

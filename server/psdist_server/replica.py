@@ -130,6 +130,10 @@ class Link:
             return []
         return self.greet(now)
 
+    def slept(self, seconds: float) -> None:
+        """This process stood still."""
+        self._progress_at += seconds
+
     def silent_s(self, now: float) -> float:
         """How long it has owed an answer."""
         return now - self._progress_at if self._unacked else 0.0

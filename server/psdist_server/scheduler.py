@@ -187,6 +187,11 @@ class Scheduler:
             self._out += [(p.sender, alive) for p in self._processes if p.here]
         return self._out
 
+    def slept(self, seconds: float) -> None:
+        """This process stood still: the others' silence of that time is our own."""
+        for process in self._processes:
+            process.heard_at += seconds
+
     def stop(self, reason: str, now: float) -> Out:
         """The scheduler itself is told to end: so does the job."""
         self._out = []

@@ -137,6 +137,11 @@ class Server:
                 out.append((SCHEDULER, Lost(self._num_lost, "server", link.member.rank, why)))
         return out
 
+    def slept(self, seconds: float) -> None:
+        """This process stood still: the others' silence of that time is our own."""
+        for link in self._links.values():
+            link.slept(seconds)
+
     # --- the View ----------------------------------------------------------------------------------
 
     def _take_view(self, view: View, now: float) -> Out:

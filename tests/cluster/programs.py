@@ -108,6 +108,34 @@ def train(opt: str = "sgd", late: int = 0, way: str = "push", reverse: bool = Fa
         return {"rank": kv.rank, "digest": digest([outs[key] for key in SHAPES])}
 
 
+def train_with_stops(
+    opt: str = "sgd", num_rounds: int = 12, stops: list[int] | None = None, way: str = "push"
+) -> dict[str, Any]:
+    """Train; say at which round it is where there is a stop, and go on at once: what happens then is the test's."""
+    with create("dist_sync") as kv:
+        keys = list(SHAPES)
+        for key, value in first_values().items():
+            kv.init(key, nd.array(value))
+        if opt != "none":
+            kv.set_optimizer(make_optimizer(opt))
+        outs = [nd.zeros(SHAPES[key]) for key in keys]
+        for step in range(num_rounds):
+            grads = [nd.array(value) for value in gradients(kv.rank, step).values()]
+            if step in (stops or ()):
+                print(f"round {step}", flush=True)
+            if way == "push":
+                for i, key in enumerate(keys):
+                    kv.push(key, grads[i], priority=-i)
+                for i, key in enumerate(keys):
+                    kv.pull(key, out=outs[i], priority=-i)
+            else:
+                kv.pushpull(keys, grads, out=outs)
+        assert isinstance(kv, store.DistKVStore)
+        view = kv._client.view
+        assert view is not None
+        return {"rank": kv.rank, "digest": digest(outs), "epoch": view.epoch}
+
+
 def train_devices(num_devices: int, opt: str) -> str:
     """The same rounds in one process, with a device for each worker."""
     kv = create("local")

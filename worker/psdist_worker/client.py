@@ -7,7 +7,8 @@ Whoever owns the sockets has nothing left to decide, and a test tells a story as
           -> joined, when each has welcomed us -> leaving: Leave to the scheduler -> left
 
 A request stays in `pending` until its one reply comes. After a reconnect the worker says Hello again and
-sends again what is pending there: servers know what they have applied, so that nothing is applied twice. A
+sends again what is pending there: servers know what they have applied, so that nothing is applied twice. So
+it does when a View says that another server serves a dead one's shard; a peer is a shard, wherever it is. A
 request that passes its deadline is given up, after asking the scheduler who is behind. The first fatal thing
 that happens (an Abort, a silent scheduler, a refusal to join) is kept in `failure`, fails what is pending,
 and fails every later request at once.
@@ -27,7 +28,7 @@ from psdist.wire import messages as m
 
 __all__ = ["SCHEDULER", "Action", "Call", "Client", "Connect", "Peer", "Request", "Send"]
 
-Peer = int  # a server's rank, or:
+Peer = int  # a shard: what began on the server of that rank; or:
 SCHEDULER: Final = -1
 
 _BLAME_S: Final = 1.0  # how long to wait for the scheduler's word on who is behind
@@ -75,11 +76,13 @@ Ask = (
     | m.SetStaleness
     | m.GetState
     | m.SetState
+    | m.Join
+    | m.Begin
     | m.Barrier
     | m.Leave
     | m.Status
 )
-Reply = m.Welcome | m.Values | m.States | m.StatusReport | m.Done | m.Error
+Reply = m.Welcome | m.Values | m.States | m.Clocks | m.StatusReport | m.Done | m.Error
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +141,7 @@ class Client:
         self._expired: list[Request] = []  # past their deadline, until the scheduler has said who is behind
         self._blame_until = 0.0
         self._address: dict[Peer, str] = {}
+        self._served_by: dict[Peer, m.Member] = {}
         self._greeting: dict[Peer, int] = {}  # seq of the Hello that is not answered yet
         self._welcomed: set[Peer] = set()
         self._turned_away: set[Peer] = set()
@@ -152,6 +156,26 @@ class Client:
     def next_seq(self) -> int:
         """A number for a request. May be called by any thread."""
         return next(self._seq)
+
+    @property
+    def ack(self) -> int:
+        """The durability that pushes ask for."""
+        if self.settings.ack:
+            return {"applied": m.ACK_APPLIED, "replicated": m.ACK_REPLICATED, "on-disk": m.ACK_ON_DISK}[
+                self.settings.ack
+            ]
+        return m.ACK_REPLICATED if self.view is not None and self.view.replicas else m.ACK_APPLIED
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the job was running when this worker came."""
+        return self.view is not None and self.view.joined > 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker speaks for all, where one must: the first of those who are here."""
+        ranks = [member.rank for member in self.view.members if member.role == "worker"] if self.view else []
+        return self.rank == min(ranks, default=0)
 
     @property
     def num_servers(self) -> int:
@@ -187,7 +211,7 @@ class Client:
         if peer == SCHEDULER:
             self._heard = now
         match message:
-            case m.Values() | m.Done() | m.States() | m.StatusReport():
+            case m.Values() | m.Done() | m.States() | m.Clocks() | m.StatusReport():
                 self._answer(message)
             case m.Error():
                 self._refused(peer, message)
@@ -297,7 +321,9 @@ class Client:
         settings = self.settings
         wanted = self.rank if self.rank >= 0 else m.ANY_RANK if settings.rank is None else settings.rank
         seq = self._greeting[peer] = self.next_seq()
-        hello = m.Hello(seq, m.VERSION, settings.job, "worker", wanted, settings.incarnation, self._token, "")
+        hello = m.Hello(
+            seq, m.VERSION, settings.job, "worker", wanted, settings.incarnation, self._token, "", peer
+        )
         self.outbox.append(Send(peer, hello, _HURRY))
 
     def _welcome(self, peer: Peer, message: m.Welcome, now: float) -> None:
@@ -320,12 +346,24 @@ class Client:
         self.view = view
         if self.rank < 0:
             self.rank = view.rank
-        for member in view.members:
-            if member.role == "server" and self._address.get(member.rank) != member.address:
-                self._address[member.rank] = member.address
-                self._greeting.pop(member.rank, None)
-                self.outbox.append(Connect(member.rank, member.address))
-                self._greet(member.rank)
+        servers = {member.rank: member for member in view.members if member.role == "server"}
+        for shard, place in enumerate(m.placements(view)):
+            member = servers.get(place.primary)
+            if member is None or self._served_by.get(shard) == member:
+                continue
+            if shard in self._served_by and self.ack < m.ACK_REPLICATED and self.step:
+                self.fail(
+                    PeerLost(
+                        f"server {self._served_by[shard].rank} is dead, and pushes that it has acknowledged may "
+                        "be lost with it, since PSDIST_ACK=applied does not wait for the copies"
+                    )
+                )
+                return
+            self._served_by[shard] = member
+            self._address[shard] = member.address
+            self._greeting.pop(shard, None)
+            self.outbox.append(Connect(shard, member.address))
+            self._greet(shard)
         self._see_whether_joined()
 
     def _see_whether_joined(self) -> None:
@@ -369,7 +407,7 @@ class Client:
     def _send(self, request: Request) -> None:
         self.outbox.append(Send(request.peer, request.message, request.priority, request))
 
-    def _answer(self, reply: m.Values | m.Done | m.States | m.StatusReport) -> None:
+    def _answer(self, reply: m.Values | m.Done | m.States | m.Clocks | m.StatusReport) -> None:
         request = self._pending.pop(reply.seq, None)
         if request is None or request.call.is_done:
             return  # answered before, or given up
@@ -392,6 +430,9 @@ class Client:
             return
         if reply.code == "aborted":
             self.fail(PeerLost(reply.text))
+            return
+        if peer == SCHEDULER and reply.code == "refused" and reply.seq < 0:  # not of anything it asked
+            self.fail(PeerLost(f"the scheduler said: {reply.text}"))
             return
         request = self._pending.pop(reply.seq, None)
         if request is None:

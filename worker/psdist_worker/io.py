@@ -224,7 +224,7 @@ class _Loop:
         self._sockets[peer] = sock
         self._monitors[peer] = monitor
         self._connections[peer] = 0
-        self._heaps.setdefault(peer, [])
+        self._heaps[peer] = []  # what waits for an answer will be sent again when the peer has welcomed us
         self._is_full.discard(peer)
         self._poller.register(sock, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)

@@ -62,6 +62,12 @@ class Rates:
         self._told = rates
         return (clock if begins else clock + 1), *rates
 
+    def continues(self) -> None:
+        """The job was running when this worker came: the updates before were counted, too."""
+        self._base = self.optimizer.begin_num_update
+        self._count()
+        self._told = float(self.optimizer.learning_rate), float(self.optimizer.wd)
+
     def resume(self) -> None:
         """The optimizer's count was loaded: go on from there."""
         self._base = self.optimizer.num_update - (self._round + 1)

@@ -78,6 +78,7 @@ class DistKVStore(KVStore):
         self._in_flight = 0  # calls in the background, pushes above all, without acknowledgement
         self._error: PSError | None = None  # of something in the background
         self._barriers = 0
+        self._begins: dict[int, int] = {}  # by key number: the clock at which this worker, a late one, begins
         self._optimizer: Any = None  # the one given to set_optimizer
         self._rates = Rates()
         self._is_closed = False
@@ -104,8 +105,42 @@ class DistKVStore(KVStore):
         call = Call(1, 10 * limit_s, wait.wake)
         self._io.do(lambda now: self._client.start(address, call, now))
         wait.until(call, 10 * limit_s)
-        if self._staleness and self.rank == 0:
+        view = self._client.view
+        assert view is not None
+        if self._settings.ack == "replicated" and not view.replicas:
+            raise ConfigError(
+                "PSDIST_ACK=replicated, but this job keeps no copies: start it by `psdist run --replicas 1`"
+            )
+        if self._client.is_late:
+            self._catch_up()
+        elif self._staleness and self._client.leads:
             self.set_staleness(self._staleness)
+
+    def _catch_up(self) -> None:
+        """The job was running when this worker came: learn how far it is, and say where this worker begins."""
+        clocks: dict[int, int] = {}
+
+        def take(_: int, reply: Reply) -> None:
+            assert isinstance(reply, m.Clocks), reply
+            for number, clock in zip(reply.keys, reply.clocks, strict=True):
+                clocks[number] = max(clock, clocks.get(number, 0))
+
+        next_seq = self._client.next_seq
+        shards = range(self._client.num_servers)
+        about = "where the job is"
+        self._ask_all([(shard, m.Join(next_seq())) for shard in shards], what=lambda: about, deliver=take)
+        numbers, begins = list(clocks), list(clocks.values())
+        self._ask_all([(shard, m.Begin(next_seq(), numbers, begins)) for shard in shards], what=lambda: about)
+        self._begins = clocks
+        self._client.step = max(begins, default=0)
+        view = self._client.view
+        assert view is not None
+        self._barriers = int(view.meetings.get("", 0) or 0)
+
+    @property
+    def begins_at(self) -> int:
+        """The round with which this worker begins: 0, or where the job was when it came."""
+        return max(self._begins.values(), default=0)
 
     @property
     def rank(self) -> int:
@@ -134,8 +169,12 @@ class DistKVStore(KVStore):
                 raise ConfigError(f"init {key!r}: dtype {value.dtype.name}; servers hold {known}")
             servers, nbytes = self._client.num_servers, self._settings.slice_nbytes
             infos.append(key_info(key, value.shape, value.dtype, servers, nbytes))
-        flats = [np.ascontiguousarray(value).reshape(-1) for _, value in pairs] if self.rank == 0 else None
-        about = _keys_text([key for key, _ in pairs]) + ("" if self.rank == 0 else ", given by worker 0")
+        for info in infos:
+            info.clock = info.acknowledged = self._begins.get(info.number, 0)
+        # a late worker's first values are those that the others have come to
+        gives = self._client.leads and not all(info.number in self._begins for info in infos)
+        flats = [np.ascontiguousarray(value).reshape(-1) for _, value in pairs] if gives else None
+        about = _keys_text([key for key, _ in pairs]) + ("" if gives else ", given by the first worker")
         self._ask_all(
             [(server, message) for server, message in init_messages(infos, flats, self._client.next_seq)],
             what=lambda: about,
@@ -241,11 +280,11 @@ class DistKVStore(KVStore):
         seq = self._client.next_seq()
         message: m.Push | m.PushPull
         if targets is None:
-            message = m.Push(seq, view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, clocks, values)
+            message = m.Push(seq, view.epoch, self._client.ack, piece.numbers, piece.offsets, clocks, values)
         else:
             seen = self._seen([clock + 1 for clock in clocks])
             message = m.PushPull(
-                seq, view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, clocks, seen, values
+                seq, view.epoch, self._client.ack, piece.numbers, piece.offsets, clocks, seen, values
             )
         deliver = targets.deliver(piece) if targets is not None else None
         # encoded here: small values are copied by it, before the caller may change them
@@ -344,9 +383,13 @@ class DistKVStore(KVStore):
             )
         self._check()
         self._optimizer = optimizer
-        if self.rank == 0:
+        if self._client.leads or self._settings.elastic is not None:  # another may have to lead later
             with self._lock:
                 message = self._rates.set_optimizer(optimizer, self._infos, self._client.next_seq)
+        if self._client.is_late:  # the servers have it; the others will not come to a barrier here
+            self._rates.continues()
+            return
+        if self._client.leads:
             self._ask_servers(lambda: message(), "set_optimizer")
         self.barrier()
 
@@ -361,14 +404,14 @@ class DistKVStore(KVStore):
         if staleness < -1:
             raise ConfigError(f"set_staleness: {staleness}; wanted 0, a bound above it, or -1 for none")
         self._check()
-        if self.rank == 0:
+        if self._client.leads:
             self._ask_servers(lambda: m.SetStaleness(self._client.next_seq(), staleness), "set_staleness")
         self._staleness = staleness
 
     def _new_rates(self, infos: Sequence[KeyInfo]) -> list[Request]:
         """What the servers must know before the next round of these keys."""
         hyper = self._rates.for_round(max([info.clock for info in infos], default=0))
-        if hyper is None:
+        if hyper is None or not self._client.leads:
             return []
         from_round, lr, wd = hyper
 
@@ -406,7 +449,7 @@ class DistKVStore(KVStore):
         """Give the servers the states in a file. Every worker calls this; rank 0's file counts."""
         optimizer = self._need_optimizer()
         self._drain()
-        if self.rank == 0:
+        if self._client.leads:
             updater = opt.Updater(optimizer)
             updater.set_states(Path(fname).read_bytes())
             by_key = states.spread(updater, self._infos)
