@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format check-wheel clean
+.PHONY: help demo test lint types unit torture format check-wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ types: $(VENV)/.test ## mypy --strict
 
 unit: $(VENV)/.test ## pytest on two processes
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+TORTURE_FIXED ?= 1
+TORTURE_FRESH ?= 0.33
+torture: $(VENV)/.test ## simulated faults: the same seeds each time, then fresh ones (TORTURE_FIXED, TORTURE_FRESH: minutes)
+	$(BIN)/psdist torture --minutes $(TORTURE_FIXED)
+	$(BIN)/psdist torture --fresh --minutes $(TORTURE_FRESH)
 
 format: $(VENV)/.test ## rewrite the sources as ruff would have them
 	$(BIN)/ruff format .

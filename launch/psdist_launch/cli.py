@@ -21,6 +21,7 @@ from psdist.settings import Settings
 from .cluster import Cluster, is_loopback, resolve_command
 from .local import Job, JobFolder, check_port, free_port, new_name, running_jobs
 from .logs import Screen
+from .torture import command as torture
 
 __all__ = ["main"]
 
@@ -95,6 +96,26 @@ def _parser() -> argparse.ArgumentParser:
         help="address to listen on (default: %(default)s); CURVE keys are made unless it is loopback",
     )
     run.add_argument("--port", type=int, default=None, help="the scheduler's port (default: a free one)")
+    run.add_argument(
+        "--replicas",
+        type=int,
+        default=0,
+        metavar="N",
+        help="copies of each server's arrays on other servers: a server may die (default: %(default)s)",
+    )
+    run.add_argument(
+        "--elastic",
+        default="",
+        metavar="MIN:MAX",
+        help="go on when workers die or are added, as long as there are so many",
+    )
+    run.add_argument(
+        "--restarts",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how often to start each one again that died and that the job survived (default: %(default)s)",
+    )
     run.add_argument("--insecure", action="store_true", help="no keys although others can reach --host")
     run.add_argument(
         "--grace",
@@ -116,7 +137,16 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", metavar="PATH", default="digits.png", help="the picture (default: %(default)s)"
     )
     demo.set_defaults(
-        action=_demo, name="demo", job="", host="127.0.0.1", port=None, insecure=False, grace=5.0
+        action=_demo,
+        name="demo",
+        job="",
+        host="127.0.0.1",
+        port=None,
+        insecure=False,
+        grace=5.0,
+        replicas=0,
+        elastic="",
+        restarts=0,
     )
 
     status = commands.add_parser("status", help="show a running job")
@@ -145,6 +175,15 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--run", action="store_true", help="also measure, on random numbers")
     explain.add_argument("--picture", metavar="PATH", help="write the graph: .dot, or what Graphviz draws")
     explain.set_defaults(action=_explain, name="explain")
+
+    tortured = commands.add_parser(
+        "torture",
+        help="play thousands of faults in a simulated world, and check what must hold",
+        description="Plays the real rules of scheduler, servers and workers in seeded, simulated worlds full of "
+        "faults. Exit code 1 when something did not hold; a seed plays the same schedule every time.",
+    )
+    torture.add_arguments(tortured)
+    tortured.set_defaults(action=_torture, name="torture")
 
     keygen = commands.add_parser("keygen", help="make a job's CURVE keys")
     keygen.add_argument("file", type=Path, help="the file to write, readable by you only; must not exist")
@@ -218,6 +257,9 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
             mark=folder.path.name,
             key_file=key_file,
             insecure=options.insecure,
+            replicas=options.replicas,
+            elastic=_elastic(options.elastic),
+            restarts=options.restarts,
         )
         screen = Screen.on(sys.stdout.buffer, sys.stderr.buffer)
         with (
@@ -231,6 +273,13 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
     if verdict.text:
         screen.say(verdict.text)
     return verdict.exit_code
+
+
+def _elastic(text: str) -> tuple[int, int] | None:
+    try:
+        return Settings.read({"PSDIST_ELASTIC": text}).elastic
+    except ConfigError as e:
+        raise ConfigError(str(e).replace("PSDIST_ELASTIC=", "--elastic ")) from None
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -268,6 +317,11 @@ def _explain(options: argparse.Namespace) -> int:
     text = explain_file(options.symbol, options.shape, options.predict, options.run, options.picture)
     print(text, end="")
     return 0
+
+
+def _torture(options: argparse.Namespace) -> int:
+    _refuse_command(options)
+    return torture.run(options)
 
 
 def _keygen(options: argparse.Namespace) -> int:

@@ -1,0 +1,114 @@
+"""What can go wrong, and when: at a message of some kind, for some process, before, while or after it is handled.
+
+A new fault is a name in `KINDS` with its weight, and a method of the same name in injector.py.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["KINDS", "Fault", "Trigger", "draw_faults"]
+
+Moment = Literal["before", "during", "after"]
+
+KINDS: Final = {
+    "reset": 6,  # a connection breaks
+    "resets": 2,  # all connections of a process break
+    "partition": 3,  # two processes cannot speak
+    "one_way": 3,  # one does not hear the other
+    "isolate": 2,  # one hears nobody, and nobody it
+    "stall": 5,  # SIGSTOP, and later SIGCONT
+    "busy": 3,  # it does something else, while its sockets go on
+    "slow": 2,  # every message to and from a process is late
+    "crash": 3,  # kill -9
+    "intrude": 3,  # a stranger speaks
+}
+_SEEN: Final = (  # the messages that mark the steps of the protocol, and how often each is a trigger
+    ("Push", 5),
+    ("PushPull", 3),
+    ("Pull", 3),
+    ("Values", 3),
+    ("Done", 4),
+    ("Hello", 3),
+    ("Welcome", 2),
+    ("View", 2),
+    ("Init", 2),
+    ("SetOptimizer", 1),
+    ("SetHyper", 1),
+    ("Barrier", 2),
+    ("Leave", 2),
+    ("Alive", 2),
+    ("", 8),  # any
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The `number`-th message of a kind that arrives."""
+
+    kind: str  # of message; "" for any
+    number: int
+    moment: Moment
+
+    def __str__(self) -> str:
+        return f"{self.moment} {self.kind or 'message'} {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong."""
+
+    kind: str
+    trigger: Trigger
+    process: str
+    other: str  # the second one of a pair
+    duration_s: float
+    is_noticed: bool  # the launcher sees a death; else silence must tell
+    resets: bool  # a partition breaks connections
+    draw: int  # what else has to be chosen
+
+    def __str__(self) -> str:
+        names = self.process
+        if self.kind in ("partition", "one_way", "reset"):
+            names += f" {'->' if self.kind == 'one_way' else '--'} {self.other}"
+        lasts = (
+            "" if self.kind in ("reset", "resets", "crash", "intrude") else f" for {self.duration_s:.1f} s"
+        )
+        return f"{self.kind} {names}{lasts}, {self.trigger}"
+
+
+def draw_faults(rng: random.Random, num_servers: int, num_workers: int) -> tuple[Fault, ...]:
+    """The faults of a schedule; often several, seldom none."""
+    servers = [f"server {i}" for i in range(num_servers)]
+    workers = [f"worker {i}" for i in range(num_workers)]
+    everyone = ["scheduler", *servers, *workers]
+    faults: list[Fault] = []
+    for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4))):
+        kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+        process = rng.choice(rng.choice((["scheduler"], servers, servers, workers, workers)))
+        if kind in ("reset", "partition", "one_way"):  # between those that speak with each other
+            process = rng.choice(workers + servers)
+            other = rng.choice(["scheduler", *servers]) if process in workers else "scheduler"
+            if kind == "one_way" and rng.random() < 0.5:
+                process, other = other, process
+        else:
+            other = rng.choice([name for name in everyone if name != process])
+        seen = rng.choices([name for name, _ in _SEEN], [weight for _, weight in _SEEN])[0]
+        number = rng.randint(1, 400) if not seen else 1 + int(rng.expovariate(1 / 12))
+        trigger = Trigger(seen, number, rng.choice(("before", "during", "after")))
+        faults.append(
+            Fault(
+                kind=kind,
+                trigger=trigger,
+                process=process,
+                other=other,
+                # mostly short enough to be survived, sometimes long enough to be taken for death
+                duration_s=rng.uniform(0.01, 2.5) if rng.random() < 0.85 else rng.uniform(6.0, 20.0),
+                is_noticed=rng.random() < 0.6,
+                resets=rng.random() < 0.5,
+                draw=rng.getrandbits(32),
+            )
+        )
+    return tuple(faults)

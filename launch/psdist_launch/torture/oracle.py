@@ -1,0 +1,271 @@
+"""What must hold, whatever goes wrong.
+
+At every read, of the values of exact keys:
+
+- each push is in a value once or not at all, of each worker the first few, and none that nobody has made (I2);
+- every push that was acknowledged before the read was asked for is in it (I1);
+- a read at clock c holds every worker's pushes of all rounds before c, and c is what was asked for, or more (I4);
+- what a worker has read before is in what it reads now (I4);
+
+of all keys of a synchronous job: the value is, bit for bit, the one that plain arithmetic in rank order gives
+for that clock (I3). At the end the servers' values hold every push of a job that finished, and every
+acknowledged push of one that failed. And everybody has ended in time: well, or naming whoever was to blame
+(I5). Nothing of this looks into the rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psdist_worker.plan import KeyInfo, key_info
+
+from psdist.optimizer import from_wire
+from psdist.wire import key_name, key_number
+
+from .processes import WorkerProcess
+from .scenario import KeySpec, Scenario
+
+if TYPE_CHECKING:
+    from .world import World
+
+__all__ = ["Oracle", "expected_values"]
+
+Place = tuple[int, int]
+_MOST_VIOLATIONS = 20
+
+
+def expected_values(scenario: Scenario, spec: KeySpec) -> list[NDArray[Any]]:
+    """The values of a key after 0, 1, 2, ... rounds of a synchronous job: no rules, no slices, no messages."""
+    value = scenario.initial[spec.key].copy()
+    values = [value.copy()]
+    rule = state = None
+    if scenario.optimizer is not None:
+        rule = from_wire(*scenario.optimizer)
+        state = rule.create_state(value)
+    lr, wd = scenario.rates
+    for clock in range(max(scenario.num_steps)):
+        total: NDArray[Any] | None = None
+        for rank, num_steps in enumerate(scenario.num_steps):
+            if clock < num_steps:
+                grad = scenario.data[spec.key][rank, clock]
+                total = grad.copy() if total is None else total + grad
+        assert total is not None, clock
+        if clock < scenario.num_steps[0] and (rates := scenario.programs[0][clock].rates) is not None:
+            lr, wd = rates
+        if rule is None or state is None:
+            value = total
+        else:
+            wd_here = 0.0 if spec.is_exact and scenario.decodes else wd
+            rule.update(value, total, state, lr=lr, wd=wd_here, t=clock + 1)
+        values.append(value.copy())
+    return values
+
+
+class _Place:
+    """What the oracle knows of a slice."""
+
+    __slots__ = ("acknowledged", "expected", "label", "length", "made", "offset", "read", "spec")
+
+    def __init__(self, spec: KeySpec, offset: int, length: int, num_workers: int) -> None:
+        self.spec = spec
+        self.offset = offset
+        self.length = length
+        self.label = f"{spec.key!r}[{offset}:{offset + length}]"
+        self.made = [0] * num_workers  # by worker: pushes
+        self.acknowledged = [0] * num_workers
+        self.read: dict[int, list[int]] = {}  # by reader: what its last read held, by worker
+        self.expected: list[NDArray[Any]] = []  # by clock; empty where rounds do not tell
+
+
+class Oracle:
+    """Sees what a job does, and says what is wrong with it."""
+
+    def __init__(self, world: World) -> None:
+        self.violations: list[str] = []
+        self.num_reads = 0
+        self._world = world
+        scenario = self._scenario = world.scenario
+        num = self._num = scenario.num_workers
+        self._places: dict[Place, _Place] = {}
+        self._prefixes = {(4**k - 1) // 3: k for k in range(max(scenario.num_steps) + 1)}
+        self._is_exact = scenario.mode == "sync"
+        for spec in scenario.keys:
+            number = key_number(key_name(spec.key))
+            info = key_info(spec.key, (spec.length,), spec.dtype, scenario.num_servers, scenario.slice_nbytes)
+            values = expected_values(scenario, spec) if self._is_exact else []
+            for s in info.slices:
+                place = self._places[number, s.offset] = _Place(spec, s.offset, s.length, num)
+                place.expected = [value[s.offset : s.offset + s.length] for value in values]
+        self._stepped: dict[str, list[float]] = {}
+
+    def violation(self, text: str) -> None:
+        """Something does not hold."""
+        if len(self.violations) < _MOST_VIOLATIONS:
+            self.violations.append(f"at {self._world.events.now:.3f} s: {text}")
+            self._world.note(f"VIOLATION: {text}")
+
+    # --- what workers do --------------------------------------------------------------------------
+
+    def pushed(self, worker: WorkerProcess, info: KeyInfo) -> None:
+        """A worker pushes one more round of a key."""
+        for s in info.slices:
+            self._places[info.number, s.offset].made[worker.rank] = info.clock
+
+    def acknowledged(self, worker: WorkerProcess, info: KeyInfo, clock: int) -> None:
+        """A worker's push has been acknowledged."""
+        for s in info.slices:
+            acknowledged = self._places[info.number, s.offset].acknowledged
+            acknowledged[worker.rank] = max(acknowledged[worker.rank], clock + 1)
+
+    def promised(self, places: list[Place]) -> list[list[int]]:
+        """What a read that is asked for now must hold."""
+        return [self._places[place].acknowledged.copy() for place in places]
+
+    def stepped(self, worker: WorkerProcess) -> None:
+        """A worker has done one more step."""
+        self._stepped.setdefault(worker.name, []).append(self._world.events.now)
+
+    def read(
+        self,
+        worker: WorkerProcess,
+        where: Place,
+        min_clock: int,
+        clock: int,
+        value: NDArray[Any],
+        promised: list[int],
+    ) -> None:
+        """A worker has read a slice."""
+        self.num_reads += 1
+        place = self._places[where]
+        who = f"{worker.name} read {place.label} at clock {clock}"
+        if clock < min_clock:
+            self.violation(f"{who}, and had asked for {min_clock}")
+        if value.size != place.length or value.dtype != place.spec.dtype:
+            self.violation(f"{who}: {value.size} elements of {value.dtype}; wanted {place.length}")
+            return
+        self._compare(who, place, clock, value)
+        if not (self._scenario.decodes and place.spec.is_exact):
+            return
+        held = self._decode(who, place, value)
+        if held is None:
+            return
+        before = place.read.get(worker.rank)
+        for rank in range(self._num):
+            if held[rank] < promised[rank]:
+                self.violation(
+                    f"{who}: push {promised[rank] - 1} of worker {rank} is lost, though acknowledged"
+                )
+            if held[rank] < min(clock, self._scenario.num_steps[rank]):
+                self.violation(f"{who}: it holds {held[rank]} pushes of worker {rank} only")
+            if before is not None and held[rank] < before[rank]:
+                self.violation(
+                    f"{who}: it holds {held[rank]} pushes of worker {rank}, and held {before[rank]}"
+                )
+            if held[rank] > place.made[rank]:
+                self.violation(
+                    f"{who}: it holds {held[rank]} pushes of worker {rank}; {place.made[rank]} were made"
+                )
+        place.read[worker.rank] = held
+
+    def _compare(self, who: str, place: _Place, clock: int, value: NDArray[Any]) -> None:
+        if not place.expected:
+            return
+        if clock >= len(place.expected):
+            self.violation(f"{who}, and there are {len(place.expected) - 1} rounds")
+        elif value.tobytes() != place.expected[clock].tobytes():
+            i = int(np.flatnonzero(value != place.expected[clock])[:1].sum())
+            self.violation(
+                f"{who}: not the bits of a run without faults; element {i} is {value[i]!r}, "
+                f"wanted {place.expected[clock][i]!r}"
+            )
+
+    def _decode(self, who: str, place: _Place, value: NDArray[Any]) -> list[int] | None:
+        """How many pushes of each worker a value holds; None, and a violation, when they are not the first."""
+        held = []
+        for rank in range(self._num):
+            own = value[(rank - place.offset) % self._num :: self._num]
+            sums = own.tolist()
+            total = sums[0]
+            num = self._prefixes.get(total)
+            if num is None or sums.count(total) != len(sums):
+                counts = [f"{n} x push {i}" for i, n in enumerate(_digits(total)) if n] or ["nothing"]
+                self.violation(f"{who}: of worker {rank} it holds {', '.join(counts)} ({sums[:4]})")
+                return None
+            held.append(num)
+        return held
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Nothing will happen any more: was all as it must be?"""
+        world = self._world
+        for process in world.processes:
+            if process.is_there:
+                waits = (
+                    f", waiting for {process.script.describe_wait()}"
+                    if isinstance(process, WorkerProcess)
+                    else ""
+                )
+                self.violation(f"{process.name} has not ended{waits}")
+        if self.violations:
+            return
+        workers = [p for p in world.processes if p.role == "worker"]
+        is_finished = all(worker.exit_code == 0 for worker in workers)
+        if not is_finished:
+            self._judge_failure()
+        self._judge_values(is_finished)
+
+    def _judge_failure(self) -> None:
+        world, faults = self._world, self._world.faults
+        if not faults.may_end_job:
+            failed = [p for p in world.processes if p.exit_code]
+            first = min(failed, key=lambda p: p.ended_at)
+            self.violation(f"the job ended for no good reason: {first.name}: {first.reason}")
+            return
+        for process in world.processes:
+            if process.state != "ended" or process.exit_code == 0 or process.name in faults.blamed:
+                continue
+            if not any(name in process.reason for name in faults.blamed):
+                blamed = " or ".join(sorted(faults.blamed))
+                self.violation(f"{process.name} ended without naming {blamed}: {process.reason}")
+
+    def _judge_values(self, is_finished: bool) -> None:
+        scenario = self._scenario
+        for where, value in self._world.held_values():
+            place = self._places[where]
+            who = f"{place.label} in the end"
+            if is_finished:
+                self._compare(who, place, max(scenario.num_steps), value)
+            if not (scenario.decodes and place.spec.is_exact):
+                continue
+            held = self._decode(who, place, value)
+            if held is None:
+                continue
+            for rank in range(self._num):
+                wanted = scenario.num_steps[rank] if is_finished else place.acknowledged[rank]
+                if held[rank] < wanted:
+                    self.violation(f"{who}: it holds {held[rank]} pushes of worker {rank}; wanted {wanted}")
+
+    def recoveries(self) -> list[tuple[str, float]]:
+        """For each fault of a job that finished: how long it took until every worker that went on had done one
+        more step."""
+        times: list[tuple[str, float]] = []
+        if any(process.exit_code for process in self._world.processes if process.role == "worker"):
+            return times
+        for at, fault in self._world.faults.fired:
+            after = [next((t for t in steps if t > at), None) for steps in self._stepped.values()]
+            later = [t for t in after if t is not None]
+            if later:
+                times.append((fault.kind, max(later) - at))
+        return times
+
+
+def _digits(total: float) -> list[int]:
+    number = int(total) if total == total and 0 <= total < 2**53 else 0
+    digits = []
+    while number:
+        number, digit = divmod(number, 4)
+        digits.append(digit)
+    return digits

@@ -1,0 +1,271 @@
+"""What a worker's script does: it declares keys, trains, and leaves; and what of the store stands in between.
+
+The rules are the real ones: `Client`, `Layout`, `KeyInfo`. What the real store (store.py) adds to them needs a
+thread that blocks; here a script is a generator that yields what it waits for: a call, a number of seconds
+that it computes, or a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psdist_worker.client import SCHEDULER, Call, Reply, Request
+from psdist_worker.plan import KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
+
+from psdist.errors import PSError
+from psdist.wire import key_name
+from psdist.wire import messages as m
+
+from .scenario import REQUEST_TIMEOUT_S, Scenario, Step
+
+if TYPE_CHECKING:
+    from .processes import WorkerProcess
+
+__all__ = ["Script"]
+
+_ROUNDS_AHEAD = 4  # as in store.py
+_HURRY = 1 << 60
+
+Wait = Call | float | Callable[[], bool]
+
+
+class Script:
+    """One worker's training."""
+
+    def __init__(self, worker: WorkerProcess, scenario: Scenario) -> None:
+        self.waits_for: Wait | None = None
+        self.step = 0  # how many steps are done
+        self._worker = worker
+        self._scenario = scenario
+        self._client = worker.client
+        self._oracle = worker.world.oracle
+        self._infos: list[KeyInfo] = []
+        self._layouts = Layouts()
+        self._staleness = scenario.staleness
+        self._barriers = 0
+        self._in_flight = 0  # calls in the background
+        self._error: PSError | None = None  # of one of them
+        self._is_asleep = False
+        self._is_running = False
+        self._steps = self._train()
+
+    @property
+    def rank(self) -> int:
+        return self._client.rank
+
+    def start(self) -> None:
+        join = self._call(1)
+        self._client.start("tcp://scheduler:1", join, self._worker.clock.read())
+        self.waits_for = join
+
+    # --- the script's thread ----------------------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Run until the script has to wait."""
+        if self._is_running or not self._worker.is_awake:
+            return
+        self._is_running = True
+        try:
+            while self._is_ready():
+                error = self.waits_for.error if isinstance(self.waits_for, Call) else self._error
+                self.waits_for = self._steps.throw(error) if error is not None else next(self._steps)
+                if isinstance(self.waits_for, float):
+                    self._sleep(self.waits_for)
+        except StopIteration:
+            self._worker.end(0, "trained")
+        except PSError as e:
+            self._worker.fail(e)
+        finally:
+            self._is_running = False
+
+    def _is_ready(self) -> bool:
+        waits = self.waits_for
+        if isinstance(waits, Call):
+            return waits.is_done
+        if isinstance(waits, float):
+            return not self._is_asleep
+        return waits is None or self._error is not None or waits()
+
+    def _sleep(self, seconds: float) -> None:
+        self._is_asleep = True
+
+        def woken() -> None:
+            self._is_asleep = False
+            self.go_on()
+
+        worker = self._worker
+        worker.world.events.after(seconds, lambda: worker.take(woken))
+
+    def describe_wait(self) -> str:
+        waits = self.waits_for
+        what = (
+            "a call" if isinstance(waits, Call) else "a moment" if isinstance(waits, float) else "a condition"
+        )
+        return f"{what} in step {self.step}"
+
+    # --- training ---------------------------------------------------------------------------------
+
+    def _train(self) -> Generator[Wait, None, None]:
+        scenario, random = self._scenario, self._worker.world.random
+        yield from self._declare()
+        steps = scenario.programs[self.rank]
+        for i, step in enumerate(steps):
+            yield random.expovariate(1 / scenario.think_s[self.rank])
+            if step.staleness is not None:
+                yield from self._turn_dial(step.staleness)
+            groups = [[info] for info in self._infos] if step.each_key else [self._infos]
+            for infos in groups:
+                yield from self._push(infos, i, step)
+            if step.pulls and not step.fuses:
+                for infos in groups:
+                    yield self._pull(infos)
+            if step.barrier:
+                yield self._barrier()
+            self.step = i + 1
+            self._oracle.stepped(self._worker)
+        yield lambda: not self._in_flight
+        if self._error is not None:
+            raise self._error
+        yield self._pull(self._infos)
+        call = self._call(1)
+        self._worker.leave(call)
+        yield call
+
+    def _declare(self) -> Generator[Wait, None, None]:
+        scenario, client = self._scenario, self._client
+        if self.rank == 0 and scenario.staleness:
+            yield self._ask_servers(lambda seq: m.SetStaleness(seq, scenario.staleness))
+        self._infos = [
+            key_info(spec.key, (spec.length,), spec.dtype, client.num_servers, scenario.slice_nbytes)
+            for spec in scenario.keys
+        ]
+        flats = [scenario.initial[spec.key].copy() for spec in scenario.keys] if self.rank == 0 else None
+        yield self._ask(list(init_messages(self._infos, flats, client.next_seq)))
+        if scenario.optimizer is not None:
+            name, numbers = scenario.optimizer
+            lr, wd = scenario.rates
+            wd_mult = {
+                key_name(spec.key): 0.0 for spec in scenario.keys if spec.is_exact and scenario.decodes
+            }
+            if self.rank == 0:
+                yield self._ask_servers(
+                    lambda seq: m.SetOptimizer(seq, name, dict(numbers), lr, wd, {}, wd_mult)
+                )
+            yield self._barrier()
+
+    def _turn_dial(self, staleness: int) -> Generator[Wait, None, None]:
+        yield lambda: not self._in_flight
+        if self.rank == 0:
+            yield self._ask_servers(lambda seq: m.SetStaleness(seq, staleness))
+        self._staleness = staleness
+
+    # --- what store.py does -----------------------------------------------------------------------
+
+    def _call(self, num_requests: int, done: Callable[[Call], None] | None = None) -> Call:
+        return Call(num_requests, REQUEST_TIMEOUT_S, done or (lambda call: None))
+
+    def _ask(self, messages: Sequence[tuple[int, Any]]) -> Call:
+        call = self._call(len(messages))
+        self._worker.submit([Request(peer, message, call) for peer, message in messages])
+        return call
+
+    def _ask_servers(self, message: Callable[[int], Any]) -> Call:
+        return self._ask(
+            [(rank, message(self._client.next_seq())) for rank in range(self._client.num_servers)]
+        )
+
+    def _barrier(self) -> Call:
+        message = m.Barrier(self._client.next_seq(), "", self._barriers)
+        self._barriers += 1
+        return self._ask([(SCHEDULER, message)])
+
+    def _push(self, infos: list[KeyInfo], i: int, step: Step) -> Generator[Wait, None, None]:
+        ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
+        yield lambda: all(info.clock - info.acknowledged < ahead for info in infos)
+        layout = self._layouts.layout(tuple(info.key for info in infos), lambda: infos)
+        flats = [self._scenario.data[info.key][self.rank, i] for info in infos]
+        requests = self._new_rates(i, step) if infos[0] is self._infos[0] else []
+        clocks = {info.key: info.clock for info in infos}
+
+        def done(call: Call) -> None:
+            self._in_flight -= 1
+            if call.error is not None:
+                self._error = self._error or call.error
+                return
+            for info in infos:
+                info.acknowledged += 1
+                self._oracle.acknowledged(self._worker, info, clocks[info.key])
+
+        call = self._call(len(layout.pieces), done)
+        view, next_seq = self._client.view, self._client.next_seq
+        assert view is not None
+        for piece in layout.pieces:
+            now, values = layout.clocks(piece), slices_of(piece, flats)
+            message: m.Push | m.PushPull
+            if step.fuses:
+                seen = self._seen([clock + 1 for clock in now])
+                message = m.PushPull(
+                    next_seq(), view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, now, seen, values
+                )
+            else:
+                message = m.Push(
+                    next_seq(), view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, now, values
+                )
+            deliver = self._reader(layout, piece, self._seen([c + 1 for c in now])) if step.fuses else None
+            requests.append(Request(piece.server, message, call, deliver=deliver))
+        for info in infos:
+            info.clock += 1
+            self._oracle.pushed(self._worker, info)
+        self._client.step = max(self._client.step, max(info.clock for info in infos))
+        self._in_flight += 1
+        self._worker.submit(requests)
+        if step.fuses or step.waits:
+            yield call
+
+    def _new_rates(self, i: int, step: Step) -> list[Request]:
+        if step.rates is None:
+            return []
+        lr, wd = step.rates
+
+        def done(call: Call) -> None:
+            self._in_flight -= 1
+            self._error = self._error or call.error
+
+        self._in_flight += 1
+        servers = range(self._client.num_servers)
+        call = self._call(len(servers), done)
+        next_seq = self._client.next_seq
+        return [Request(rank, m.SetHyper(next_seq(), i, lr, wd), call, _HURRY) for rank in servers]
+
+    def _pull(self, infos: list[KeyInfo]) -> Call:
+        layout = self._layouts.layout(tuple(info.key for info in infos), lambda: infos)
+        call = self._call(len(layout.pieces))
+        requests = []
+        for piece in layout.pieces:
+            clocks = self._seen(layout.clocks(piece))
+            message = m.Pull(self._client.next_seq(), piece.numbers, piece.offsets, clocks)
+            requests.append(Request(piece.server, message, call, deliver=self._reader(layout, piece, clocks)))
+        self._worker.submit(requests)
+        return call
+
+    def _seen(self, clocks: list[int]) -> list[int]:
+        if self._staleness == 0:
+            return clocks
+        if self._staleness < 0:
+            return [0] * len(clocks)
+        return [max(0, clock - self._staleness) for clock in clocks]
+
+    def _reader(self, layout: Layout, piece: Piece, min_clocks: list[int]) -> Callable[[Reply], None]:
+        """Shows what is read to the oracle."""
+        places = list(zip(piece.numbers, piece.offsets, strict=True))
+        promised = self._oracle.promised(places)
+
+        def deliver(reply: Reply) -> None:
+            assert isinstance(reply, m.Values), reply
+            for i, place in enumerate(places):
+                self._oracle.read(
+                    self._worker, place, min_clocks[i], reply.clocks[i], reply.values[i], promised[i]
+                )
+
+        return deliver

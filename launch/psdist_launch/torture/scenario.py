@@ -1,0 +1,208 @@
+"""What a seed means: how large the job is, what it trains, in what weather, and what goes wrong.
+
+All of it is drawn before anything runs, so that the same job can also be run without its faults, or shown.
+A key's gradients are exact integers in bit-fields: to element `e` of a key worker `e mod W` adds 4 to the
+power of its step, so that two bits of the value count how often the push of that worker and step is in it, in
+every slice. Other keys hold float32 numbers, whose sum depends on the order of adding.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .faults import Fault, draw_faults
+from .size import MODES, Mode, Size
+
+__all__ = [
+    "DEAD_AFTER_S",
+    "HEARTBEAT_S",
+    "REQUEST_TIMEOUT_S",
+    "START_TIMEOUT_S",
+    "KeySpec",
+    "Mode",
+    "Scenario",
+    "Size",
+]
+
+HEARTBEAT_S = 1.0
+DEAD_AFTER_S = 8.0
+START_TIMEOUT_S = 20.0
+REQUEST_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """A key that the job trains."""
+
+    key: str | int
+    length: int
+    dtype: np.dtype[Any]
+    is_exact: bool  # its values tell which pushes they hold
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a worker does one step."""
+
+    fuses: bool = False  # push and pull in one message
+    pulls: bool = True
+    waits: bool = False  # for the acknowledgement, before it pulls
+    each_key: bool = False  # a call for every key instead of one for all
+    barrier: bool = False
+    rates: tuple[float, float] | None = None  # lr, wd from this round on; of rank 0
+    staleness: int | None = None  # turn the dial before this step; all workers alike
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One schedule."""
+
+    seed: int
+    num_servers: int
+    num_workers: int
+    mode: Mode
+    staleness: int  # 0, n, or -1
+    optimizer: tuple[str, dict[str, float]] | None
+    rates: tuple[float, float]  # lr, wd at the beginning
+    keys: tuple[KeySpec, ...]
+    slice_nbytes: int
+    programs: tuple[tuple[Step, ...], ...]  # by worker
+    think_s: tuple[float, ...]  # by worker: the mean time that a step computes
+    encodes: bool  # run every message through the codec, not only those with arrays
+    delay_s: float
+    late: float  # the share of messages that are late, by up to `late_s`
+    late_s: float
+    duplicates: float  # the share of messages that come twice
+    drift: float
+    faults: tuple[Fault, ...]
+    data: dict[str | int, NDArray[Any]] = field(repr=False)  # by key: [worker, step, element]
+    initial: dict[str | int, NDArray[Any]] = field(repr=False)
+
+    @classmethod
+    def draw(cls, seed: int, size: Size) -> Scenario:
+        """The schedule of a seed."""
+        rng = random.Random(seed)
+        mode: Mode = rng.choice([mode for mode in MODES if size.mode in (mode, "mixed")])
+        staleness = {"sync": 0, "ssp": rng.randint(1, 3), "async": -1}[mode]
+        exact: tuple[str, dict[str, float]] = ("sgd", {})
+        optimizer: tuple[str, dict[str, float]] | None = exact
+        if mode == "sync":
+            optimizer = rng.choice([None, exact, exact, ("sgd", {"momentum": 0.9}), ("adam", {})])
+        decodes = optimizer == exact
+        keys = _draw_keys(rng, mode)
+        longest = rng.randint(2, 5)
+        uneven = rng.random() < 0.4
+        lengths = [rng.randint(1, longest) if uneven else longest for _ in range(size.num_workers)]
+        programs = _draw_programs(rng, lengths, mode, optimizer is not None, decodes)
+        think_s = [rng.choice((0.001, 0.01, 0.05)) for _ in lengths]
+        if rng.random() < 0.2:
+            think_s[rng.randrange(len(think_s))] *= 10  # ten times slower than it was
+        stormy = rng.random() < 0.5
+        data, initial = _draw_data(seed, keys, size.num_workers, longest, optimizer is not None)
+        return cls(
+            seed=seed,
+            num_servers=size.num_servers,
+            num_workers=size.num_workers,
+            mode=mode,
+            staleness=staleness,
+            optimizer=optimizer,
+            rates=(1.0, 0.0) if decodes else (0.125, 0.01),
+            keys=keys,
+            slice_nbytes=rng.choice((64, 128, 16384)),
+            programs=programs,
+            think_s=tuple(think_s),
+            encodes=rng.random() < 0.25,
+            delay_s=rng.choice((0.0005, 0.003, 0.02)),
+            late=rng.choice((0.0, 0.05, 0.2)) if stormy else 0.0,
+            late_s=rng.choice((0.05, 0.5)),
+            duplicates=rng.choice((0.0, 0.02, 0.1)) if stormy else 0.0,
+            drift=rng.choice((0.0, 0.0, 0.02)),
+            faults=draw_faults(rng, size.num_servers, size.num_workers),
+            data=data,
+            initial=initial,
+        )
+
+    def without_faults(self) -> Scenario:
+        """The same job on a perfect day."""
+        return replace(self, faults=(), late=0.0, duplicates=0.0, drift=0.0)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the values of exact keys tell which pushes they hold."""
+        return self.optimizer == ("sgd", {})
+
+    @property
+    def num_steps(self) -> tuple[int, ...]:
+        """By worker."""
+        return tuple(len(program) for program in self.programs)
+
+    @property
+    def turns_dial(self) -> bool:
+        """Whether staleness changes on the way."""
+        return any(step.staleness is not None for program in self.programs for step in program)
+
+
+def _draw_keys(rng: random.Random, mode: Mode) -> tuple[KeySpec, ...]:
+    float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+    keys = [KeySpec("weight", rng.choice((24, 40, 48)), float64, True), KeySpec("bias", 8, float64, True)]
+    if mode == "sync":
+        keys.append(KeySpec(3, rng.choice((1, 7, 33)), float32, False))
+    if rng.random() < 0.15:
+        keys.append(KeySpec("large", 4096, float64, True))  # travels without a copy
+    return tuple(keys)
+
+
+def _draw_programs(
+    rng: random.Random, lengths: list[int], mode: Mode, has_optimizer: bool, decodes: bool
+) -> tuple[tuple[Step, ...], ...]:
+    barriers = [rng.random() < 0.15 for _ in range(max(lengths))]
+    dial: list[int | None] = [None] * max(lengths)
+    if mode != "sync" and rng.random() < 0.25:
+        dial[rng.randrange(len(dial))] = rng.choice((0, 1, 2, -1))
+    fuses, pulls, waits = rng.random(), rng.choice((1.0, 1.0, 0.6)), rng.random()
+    programs = []
+    for rank, length in enumerate(lengths):
+        steps = []
+        for i in range(length):
+            rates = None
+            if rank == 0 and has_optimizer and rng.random() < 0.25:
+                rates = (1.0 if decodes else rng.choice((0.5, 0.25, 0.0625)), rng.choice((0.0, 0.125)))
+            steps.append(
+                Step(
+                    fuses=rng.random() < fuses,
+                    pulls=rng.random() < pulls,
+                    waits=rng.random() < waits,
+                    each_key=rng.random() < 0.3,
+                    barrier=barriers[i] or dial[i] is not None,
+                    rates=rates,
+                    staleness=dial[i],
+                )
+            )
+        programs.append(tuple(steps))
+    return tuple(programs)
+
+
+def _draw_data(
+    seed: int, keys: tuple[KeySpec, ...], num_workers: int, num_steps: int, has_optimizer: bool
+) -> tuple[dict[str | int, NDArray[Any]], dict[str | int, NDArray[Any]]]:
+    rng = np.random.default_rng(seed)
+    data: dict[str | int, NDArray[Any]] = {}
+    initial: dict[str | int, NDArray[Any]] = {}
+    for spec in keys:
+        shape = (num_workers, num_steps, spec.length)
+        if spec.is_exact:
+            grads = np.zeros(shape, spec.dtype)
+            sign = -1.0 if has_optimizer else 1.0  # SGD with rate 1 subtracts
+            for rank in range(num_workers):
+                for step in range(num_steps):
+                    grads[rank, step, rank::num_workers] = sign * 4.0**step
+            data[spec.key], initial[spec.key] = grads, np.zeros(spec.length, spec.dtype)
+        else:
+            data[spec.key] = rng.standard_normal(shape).astype(spec.dtype)
+            initial[spec.key] = rng.standard_normal(spec.length).astype(spec.dtype)
+    return data, initial

@@ -1,0 +1,158 @@
+"""One schedule: a job in a world of its own, from its seed to its end."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from psdist.wire import BadMessage
+
+from .clock import Events
+from .injector import Faults
+from .network import Network, Parcel
+from .oracle import Oracle
+from .processes import Launcher, Process, SchedulerProcess, ServerProcess, WorkerProcess
+from .scenario import DEAD_AFTER_S, REQUEST_TIMEOUT_S, START_TIMEOUT_S, Scenario
+
+__all__ = ["Outcome", "World"]
+
+_PATIENCE_S: Final = START_TIMEOUT_S + REQUEST_TIMEOUT_S + 3 * DEAD_AFTER_S  # after the last fault
+_MOST_EVENTS: Final = 200_000
+
+Note = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a schedule ended."""
+
+    seed: int
+    mode: str
+    ending: str  # "finished", or why not
+    violations: tuple[str, ...]
+    trace: int  # a checksum of everything that was said, and when
+    num_messages: int
+    num_steps: int  # of training, all workers together
+    num_reads: int  # that the oracle has seen
+    faults: Counter[str]
+    recoveries: tuple[tuple[str, float], ...]  # (kind of fault, seconds of virtual time)
+    virtual_s: float
+    wall_s: float
+    blamed: tuple[str, ...] = field(default=())
+
+
+class World:
+    """A job's processes, what lies between them, and what happens to them."""
+
+    def __init__(self, scenario: Scenario, note: Note | None = None) -> None:
+        self.scenario = scenario
+        self.job = "torture"
+        self.random = random.Random(scenario.seed)
+        self.events = Events()
+        self.counts: Counter[str] = Counter()
+        self.num_messages = 0
+        self.trace = 0
+        self._note = note
+        self.network = Network(self)
+        self.oracle = Oracle(self)
+        self.faults = Faults(self)
+        self.launcher = Launcher(self)
+        self._scheduler = SchedulerProcess(self, "scheduler", -1)
+        self.processes: list[Process] = [
+            self._scheduler,
+            *(ServerProcess(self, f"server {i}", i) for i in range(scenario.num_servers)),
+            *(WorkerProcess(self, f"worker {i}", i) for i in range(scenario.num_workers)),
+        ]
+        self._by_name = {process.name: process for process in self.processes}
+
+    @property
+    def scheduler(self) -> SchedulerProcess:
+        return self._scheduler
+
+    def by_name(self, name: str) -> Process:
+        """The newest life of a process."""
+        return self._by_name[name]
+
+    def run(self) -> Outcome:
+        """Let it all happen."""
+        began = perf_counter()
+        events = self.events
+        self._scheduler.begin()
+        events.after(0.001, self.launcher.start)
+        for process in self.processes[1:]:
+            events.at(self.random.uniform(0.0, 0.1), process.begin)
+        while any(process.is_there for process in self.processes) and events.step():
+            if events.now > self.faults.last_at + _PATIENCE_S or events.num_done > _MOST_EVENTS:
+                break
+        self.oracle.judge()
+        workers = [process for process in self.processes if isinstance(process, WorkerProcess)]
+        failed = next((worker.reason for worker in workers if worker.exit_code), "")
+        return Outcome(
+            seed=self.scenario.seed,
+            mode=self.scenario.mode,
+            ending=failed or "finished",
+            violations=tuple(self.oracle.violations),
+            trace=self.trace,
+            num_messages=self.num_messages,
+            num_steps=sum(worker.script.step for worker in workers),
+            num_reads=self.oracle.num_reads,
+            faults=self.counts,
+            recoveries=tuple(self.oracle.recoveries()),
+            virtual_s=events.now,
+            wall_s=perf_counter() - began,
+            blamed=tuple(sorted(self.faults.blamed)),
+        )
+
+    def held_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        """(place, value) of every slice that a server which was not killed serves, or served at its end."""
+        for process in self.processes:
+            if isinstance(process, ServerProcess) and process.state != "crashed":
+                yield from process.served_values()
+
+    # --- what the parts tell ----------------------------------------------------------------------
+
+    def arrive(self, target: Process, source: Any, sender: Process, parcel: Parcel) -> None:
+        """A message has come to a process's socket."""
+        if target.state == "running":
+            self._handle(target, source, sender, parcel)
+        elif target.state == "stalled":
+            target.take(lambda: self._handle(target, source, sender, parcel), source)
+
+    def _handle(self, target: Process, source: Any, sender: Process, parcel: Parcel) -> None:
+        self.num_messages += 1
+        try:
+            message = parcel.open()
+        except BadMessage as e:
+            error = e
+            target.guard(lambda: target.refuse(source, error))
+            return
+        kind = type(message).__name__
+        line = f"{self.events.now:.6f} {sender.name} {target.name} {kind} {getattr(message, 'seq', 0)}"
+        self.trace = zlib.crc32(line.encode(), self.trace)
+        if parcel.frames is not None:
+            for frame in parcel.frames:
+                self.trace = zlib.crc32(frame, self.trace)
+        if self._note is not None:
+            self._note(self.events.now, f"{sender.name} -> {target.name}  {message}")
+        faults = self.faults
+        faults.before(target, message)
+        if target.state == "running":
+            target.guard(lambda: target.handle(source, message))
+        elif target.state == "stalled":
+            target.take(lambda: target.handle(source, message), source)
+        faults.after()
+
+    def note(self, text: str) -> None:
+        """For the trace that people read."""
+        if self._note is not None:
+            self._note(self.events.now, f"** {text}")
+
+    def count(self, fault: str) -> None:
+        self.counts[fault] += 1
