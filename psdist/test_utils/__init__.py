@@ -1,0 +1,51 @@
+"""`mx.test_utils`: comparing arrays, checking operators and graphs, random data. `from psdist.test_utils import *`
+also gives `mx` and `np`, which MXNet's tests rely on.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.random as rnd
+
+from ..context import Context, current_context
+from ..ndarray.array import array
+from ..symbol import Symbol
+from ..util import getenv, setenv
+from . import check, compare, data, draw, settings, statistics
+from .check import *  # noqa: F403
+from .check import _parse_aux_states, _parse_location
+from .compare import *  # noqa: F403
+from .data import *  # noqa: F403
+from .draw import *  # noqa: F403
+from .settings import *  # noqa: F403
+from .statistics import *  # noqa: F403
+
+__all__ = [
+    "Context",
+    "Symbol",
+    "array",
+    "current_context",
+    "getenv",
+    "mx",  # noqa: F405
+    "np",
+    "rnd",
+    "setenv",
+    *check.__all__,
+    *compare.__all__,
+    *data.__all__,
+    *draw.__all__,
+    *settings.__all__,
+    *statistics.__all__,
+]
+
+_STORAGE_TYPE_STR_TO_ID = {"undefined": -1, "default": 0, "row_sparse": 1, "csr": 2}
+_ = _parse_aux_states, _parse_location  # MXNet's tests import them
+
+
+def __getattr__(name: str) -> Any:
+    if name == "mx":
+        return sys.modules[__name__.partition(".")[0]]
+    raise AttributeError(f"mx.test_utils has no '{name}'")
