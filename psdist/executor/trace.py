@@ -37,6 +37,7 @@ class Builder:
         self.instrs: list[Instr] = []
         self.node = ""
         self.back = False
+        self.winograd = True  # whether 3×3 convolutions may go by tiles
         self.changing: set[Value] = (
             set()
         )  # bound values that some operator writes: a copy of one is a real copy
@@ -153,7 +154,7 @@ def _loop(ufunc: np.ufunc, operands: Sequence[Any]) -> _Resolved:
     found = _loops.get(key)
     if found is None:
         asked = tuple(np.dtype(bool) if k is bool else k for k in kinds)
-        if all(k in (int, float) for k in kinds):
+        if all(k is int or k is float for k in kinds):  # not `in`: NumPy's float64 equals Python's float
             raise Untraceable("numbers alone")
         found = _loops[key] = tuple(ufunc.resolve_dtypes((*asked, None)))
     return found
