@@ -47,6 +47,9 @@ class Cluster:
     service_command: tuple[str, ...] = (sys.executable, "-m", "psdist_server")
     key_file: str = ""  # empty on loopback, where sockets are plain
     insecure: bool = False
+    replicas: int = 0  # copies of each server's arrays, on other servers
+    elastic: tuple[int, int] | None = None  # the fewest and the most workers with which the job goes on
+    restarts: int = 0  # how often each member is started again that the job can do without
 
     def __post_init__(self) -> None:
         for what, option, count in (
@@ -55,6 +58,14 @@ class Cluster:
         ):
             if not 1 <= count <= 65535:
                 raise ConfigError(f"{option} {count}: the number of {what} is 1 or more")
+        if not 0 <= self.replicas < max(self.num_servers, 1):
+            raise ConfigError(
+                f"--replicas {self.replicas}: each server's copies are on other servers, so with -s "
+                f"{self.num_servers} at most {self.num_servers - 1}"
+            )
+        if self.elastic and not self.elastic[0] <= self.num_workers <= self.elastic[1]:
+            low, high = self.elastic
+            raise ConfigError(f"--elastic {low}:{high}: -n {self.num_workers} is not between them")
         if self.host in ("0.0.0.0", "::", "*", ""):
             raise ConfigError(
                 f"--host {self.host or repr('')}: wanted an address of this machine, by which members reach each other"
@@ -76,8 +87,13 @@ class Cluster:
         """The command line of `member`."""
         return self.command if member.role == "worker" else self.service_command
 
-    def environ(self, member: Member, base: Mapping[str, str]) -> dict[str, str]:
-        """The environment of `member`: `base`, over it the job's variables, under it defaults."""
+    def survives(self, member: Member) -> bool:
+        """Whether the job may go on without `member`; the scheduler decides."""
+        return {"server": self.replicas > 0, "worker": self.elastic is not None}.get(member.role, False)
+
+    def environ(self, member: Member, base: Mapping[str, str], incarnation: int = 0) -> dict[str, str]:
+        """The environment of `member` in one of its lives: `base`, over it the job's variables, under it
+        defaults."""
         env = {
             **dict.fromkeys(_ONE_THREAD, "1"),
             "PYTHONUNBUFFERED": "1",  # a line is seen when it is written, not when the process ends
@@ -92,6 +108,9 @@ class Cluster:
             "PSDIST_JOB": self.job,
             "PSDIST_RANK": str(member.rank),
             "PSDIST_KEY_FILE": self.key_file,
+            "PSDIST_INCARNATION": str(incarnation),
+            "PSDIST_REPLICAS": str(self.replicas),
+            "PSDIST_ELASTIC": f"{self.elastic[0]}:{self.elastic[1]}" if self.elastic else "",
         }
         env.pop("DMLC_WORKER_ID", None)
         if member.role == "worker":

@@ -9,7 +9,7 @@ scheduler get SIGTERM at once. What exits after the first signal was told to, an
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .cluster import Member
@@ -54,8 +54,18 @@ class Kill:
 class Ending:
     """The rules. Tell it what happens; `due` says what to do, `wake_at` when to ask again."""
 
-    def __init__(self, members: Iterable[Member], *, grace_s: float, kill_s: float) -> None:
+    def __init__(
+        self,
+        members: Iterable[Member],
+        *,
+        grace_s: float,
+        kill_s: float,
+        survives: Callable[[Member], bool] = lambda member: False,
+    ) -> None:
+        """`survives`: whether the job may go on without a member."""
         self.running = set(members)
+        self.losses: list[Exit] = []  # failures that the job may go on after
+        self._survives = survives
         self.failures: list[Exit] = []  # before any signal was sent, in the order they were seen
         self.interrupt: int | None = None  # the signal that stopped the job, if one came before any failure
         self._grace_s = grace_s
@@ -77,9 +87,19 @@ class Ending:
             return False
         if self._kill_at is not None and exit.code == -signal.SIGKILL:
             return False
+        if self._term_at is None and self._survives(exit.member) and self._others_of(exit.member):
+            self.losses.append(exit)
+            return True
         self.failures.append(exit)
         self._set_off(exit.at)
         return True
+
+    def started_again(self, member: Member) -> None:
+        """A member that was lost runs again."""
+        self.running.add(member)
+
+    def _others_of(self, member: Member) -> bool:
+        return any(other.role == member.role for other in self.running)
 
     def interrupted(self, number: int, now: float) -> None:
         """The launcher was sent `number`: so are the workers. A second one, or one while ending, kills."""
@@ -120,8 +140,9 @@ class Ending:
         if not self.failures:
             return None
         instant = self.failures[0].at + _INSTANT_S
+        losses = [exit for exit in self.losses if exit.member == blamed]  # not survived, after all
         return min(
-            self.failures,  # in order: of equals the first
+            losses + self.failures,  # in order: of equals the first
             key=lambda exit: (
                 exit.is_symptom,
                 not (exit.code < 0 and exit.at <= instant),

@@ -110,7 +110,8 @@ class Supervisor:
         self._base = dict(base)
         self._folder = folder
         self._contact: Contact = Silent()
-        self._ending = Ending(cluster.members(), grace_s=grace_s, kill_s=kill_s)
+        self._ending = Ending(cluster.members(), grace_s=grace_s, kill_s=kill_s, survives=cluster.survives)
+        self._lives: dict[Member, int] = {}  # the incarnation of those that were started again
         self._processes: dict[int, _Process] = {}  # by pid, the ended ones too
         self._selector = selectors.DefaultSelector()
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -180,7 +181,7 @@ class Supervisor:
         )
 
     def _start(self, member: Member) -> None:
-        env = self._cluster.environ(member, self._base)
+        env = self._cluster.environ(member, self._base, self._lives.get(member, 0))
         columns = self._screen.bar_width(member)
         if columns is not None:
             env |= {"PSDIST_DRAW_BARS": "1", "COLUMNS": str(columns)}
@@ -242,9 +243,22 @@ class Supervisor:
                 key.data()  # twice: a pipe's fill may come in two pieces
         exit = Exit(process.member, process.popen.pid, code, time.monotonic(), process.last_words)
         if self._ending.exited(exit):
-            if len(self._ending.failures) == 1:
+            if exit in self._ending.losses:
+                self._survive(exit)
+            elif len(self._ending.failures) == 1:
                 self._screen.say(f"psdist run: {exit.member} {exit.how}; ending the job")
             self._contact.lost(exit.member, exit.how)
+
+    def _survive(self, exit: Exit) -> None:
+        """The job may go on without this member: start it again, as often as that is allowed."""
+        member, life = exit.member, self._lives.get(exit.member, 0)
+        again = life < self._cluster.restarts
+        what = "starting it again" if again else "the job goes on without it, if it can"
+        self._screen.say(f"psdist run: {member} {exit.how}; {what}")
+        if again:
+            self._lives[member] = life + 1
+            self._start(member)
+            self._ending.started_again(member)
 
     def _kill(self, member: Member, number: int) -> None:
         for process in self._processes.values():
