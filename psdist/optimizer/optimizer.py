@@ -249,8 +249,8 @@ class RuleOptimizer(Optimizer):
         self._update_count(index)
         if weight.stype == "default":
             self._apply(index, weight._data, grad, state)
-        elif len(weight.data) == len(weight):  # row_sparse, with every row stored
-            self._apply(index, weight.data._data, grad, state)
+        elif len(rows := weight._stored().data) == len(weight):  # row_sparse, with every row stored
+            self._apply(index, rows, grad, state)
         else:
             value = weight.asnumpy()
             self._apply(index, value, grad, state)
@@ -265,9 +265,10 @@ class RuleOptimizer(Optimizer):
         }
         arrays = tuple(a._data for a in _leaves(state))
         if grad.stype == "row_sparse" and self.lazy_update:
-            rows = grad.indices._data
+            held = grad._stored()
+            rows = held.indices
             parts = tuple(a[rows] for a in (value, *arrays))
-            rule.update(parts[0], grad.data._data, parts[1:], **now)
+            rule.update(parts[0], held.data, parts[1:], **now)
             for target, source in zip((value, *arrays), parts, strict=True):
                 target[rows] = source
         else:
