@@ -408,3 +408,16 @@ def test_states_are_carried_by_the_caller():
     mod.forward(batch())
     np.testing.assert_allclose(mod.get_outputs()[0].asnumpy(), 2 * DATA[:8] + 2, rtol=1e-6)
     assert mod.get_states()[0].shape == (8, 3)
+
+
+def test_executors_are_kept_for_a_few_shapes_of_batches():
+    mod = ready()
+    first = mod._exec_group.execs[0]
+    for rows in (3, 5, 8):
+        mod.forward(batch(rows=rows), is_train=False)
+    assert mod._exec_group.execs[0] is first
+    for rows in range(1, 8):
+        mod.forward(batch(rows=rows), is_train=False)
+    assert len(mod._exec_group._bound) == 4
+    mod.forward(batch(), is_train=False)
+    assert mod._exec_group.execs[0] is not first
