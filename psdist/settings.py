@@ -184,6 +184,13 @@ class Settings:
         _flag,
     )
 
+    winograd: bool = _setting(
+        "PSDIST_WINOGRAD",
+        True,
+        "0 computes 3×3 convolutions as plain sums: slower, and rounding errors of 1e-6 instead of 1e-5",
+        _flag,
+    )
+
     def __post_init__(self) -> None:
         if self.dead_after_s < 2 * self.heartbeat_s:
             raise ConfigError(

@@ -69,7 +69,9 @@ class Executor:
             g if r != "null" else None for g, r in zip(grads, self._reqs, strict=True)
         ]
         named = dict(zip(self._arg_names + self._aux_names, self.arg_arrays + self.aux_arrays, strict=True))
-        self._options = Options(recompute=Settings.read().recompute) if options is None else options
+        settings = Settings.read()
+        wanted = Options(recompute=settings.recompute, winograd=settings.winograd)
+        self._options = wanted if options is None else options
         self._program = compile_symbol(
             symbol,
             {n: a.shape for n, a in named.items()},

@@ -69,9 +69,11 @@ def lower(
     with_backward: bool,
     use_rules: bool = True,
     trace: bool = True,
+    winograd: bool = True,
 ) -> Lowered:
     """The instructions of a program. `requests` says of each argument: write, add or null."""
     low = _Lowering(program, is_train, requests, use_rules, trace)
+    low.b.winograd = winograd
     for step in program.steps:
         low.forward(step)
     for k, slot in enumerate(program.heads):

@@ -34,6 +34,7 @@ class Options:
 
     rewrite: bool = True  # merge and move operators
     rules: bool = True  # layouts, algorithms and memory chosen for convolution, pooling, …
+    winograd: bool = True  # 3×3 convolutions by tiles, where that pays
     trace: bool = True  # take kernels apart
     passes: bool = True  # simplify, common, dead, store
     chains: bool = True  # blocks
@@ -41,7 +42,7 @@ class Options:
     recompute: bool = False  # elementwise results again on the way back: memory for time
 
 
-PLAIN = Options(False, False, False, False, False, False)
+PLAIN = Options(False, False, False, False, False, False, False)
 
 
 @dataclass
@@ -168,7 +169,9 @@ def compile_plan(
         before = len(program.steps)
         program, notes = rewrite.rewrite(program, is_train)
         reports.append(PassReport("rewrite", "see the notes", before, len(program.steps), notes))
-    lowered = lower(program, is_train, requests, with_backward, options.rules, options.trace)
+    lowered = lower(
+        program, is_train, requests, with_backward, options.rules, options.trace, options.winograd
+    )
     instrs = lowered.instrs
     reports.append(
         PassReport(

@@ -24,6 +24,7 @@ from ..ops.pool import _Pool
 from .ir import Array, At, Copy, Instr, Step, Value, call_into
 from .lower import rule
 from .trace import Builder
+from .winograd import WinogradConvolve, WinogradWeight, tiles_of
 
 __all__ = ["Geometry", "innermost"]
 
@@ -337,9 +338,14 @@ def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) ->
     g = _geometry(step.params, x, y) if _is_plain(step.params) else None
     if g is None:
         return None
+    bias = ins[2] if len(ins) > 2 else None
+    tiles = tiles_of(g, x.dtype) if b.winograd else None
+    if tiles is not None:
+        b.emit(WinogradConvolve(b.ordered(x, y.order), weight, bias, y, tiles))
+        return [y]
     pad = _own_pad(g, len(shape) - 2)
     wide = _padded(b, x, pad, pad)
-    b.emit(Convolve(wide, weight, ins[2] if len(ins) > 2 else None, y, g))
+    b.emit(Convolve(wide, weight, bias, y, g))
     return [y]
 
 
@@ -362,7 +368,11 @@ def _convolution_back(
     pad = _own_pad(g, len(x.shape) - 2)
     if step.needs[1]:
         made = Value(weight.shape, weight.dtype)
-        b.emit(ConvolveWeight(head, _padded(b, x, pad, pad), made, g))
+        tiles = tiles_of(g, x.dtype) if b.winograd else None
+        if tiles is not None:
+            b.emit(WinogradWeight(head, b.ordered(x, order), made, tiles))
+        else:
+            b.emit(ConvolveWeight(head, _padded(b, x, pad, pad), made, g))
         found[1] = made
     if len(ins) > 2 and step.needs[2]:
         found[2] = b.reduce(np.add, head, (0, *range(2, len(x.shape))), False)
@@ -384,6 +394,10 @@ def _data_gradient(
     more = math.prod(g.space) / math.prod(g.out)
     if g.stride == (1, 1) and g.dilate == (1, 1) and min(border) >= 0 and more <= 1.4:
         turned = Geometry(g.n, g.f, g.c, g.groups, g.out, g.kernel, (1, 1), (1, 1), border, g.space)
+        tiles = tiles_of(turned, x.dtype) if b.winograd else None
+        if tiles is not None:
+            b.emit(WinogradConvolve(head, weight, None, made, tiles, flipped=True))
+            return made
         own = _own_pad(turned, len(x.shape) - 2)
         b.emit(Convolve(_padded(b, head, own, own), weight, None, made, turned, flipped=True))
         return made

@@ -1,0 +1,336 @@
+"""Winograd's convolution F(4×4, 3×3): four multiplications in place of nine, for 3×3 windows that move by one.
+
+Lavin and Gray, arXiv:1509.09308. A tile of 6×6 of the data gives 4×4 of the output: y = Aᵀ[(G w Gᵀ) ⊙ (Bᵀ d B)]A,
+and ⊙ over all channels is 36 matrix products. The transforms are sums of whole rows of tiles, so they run at
+SIMD's speed if a tile's columns lie apart: the padded data is copied once into (c, h, 4, tiles + 1, n), where
+column 4j + k of a row lies at [k mod 4, j + k div 4]. A few rows of tiles go through all stages while they are in
+the cache. The weight's gradient is Gᵀ[Σ (A g Aᵀ) ⊙ (Bᵀ d B)]G, with the same transform of the data.
+
+Promise: tolerance; rounding is amplified by the transforms: rtol 1e-4 of the largest element, about ten times that
+of a plain sum. It is chosen for float32 with 32 channels and filters or more, where it saves time, unless
+PSDIST_WINOGRAD=0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .ir import Array, At, Instr, Step, Value
+
+__all__ = ["Tiles", "WinogradConvolve", "WinogradWeight", "tiles_of"]
+
+_COLUMNS = 128  # of a block's matrix products, at least
+_G = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+_GG = np.kron(_G, _G).astype(np.float32)  # (36, 9)
+_TWO, _FOUR, _EIGHT = (np.asarray(k, np.float32) for k in (2, 4, 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A convolution's sizes in tiles."""
+
+    n: int
+    c: int
+    f: int
+    space: tuple[int, int]
+    pad: tuple[int, int]
+    out: tuple[int, int]
+
+    @property
+    def down(self) -> int:
+        return -(-self.out[0] // 4)
+
+    @property
+    def across(self) -> int:
+        return -(-self.out[1] // 4)
+
+    @property
+    def rows(self) -> int:
+        """Rows of tiles in a block."""
+        return max(1, min(self.down, _COLUMNS // (self.across * self.n)))
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """(first row of tiles, rows)."""
+        return [(i, min(self.rows, self.down - i)) for i in range(0, self.down, self.rows)]
+
+
+def tiles_of(g: Any, dtype: np.dtype[Any]) -> Tiles | None:
+    """The tiles of a convolution's `Geometry`, or None where Winograd's way does not serve or not pay."""
+    plain = g.kernel == (3, 3) and g.stride == (1, 1) and g.dilate == (1, 1) and g.groups == 1
+    if (
+        not plain
+        or dtype != np.float32
+        or min(g.c, g.f) < 32
+        or min(g.out) < 4
+        or g.n * math.ceil(g.out[1] / 4) < 16
+    ):
+        return None
+    return Tiles(g.n, g.c, g.f, g.space, g.pad, g.out)
+
+
+# -- the transforms: steps over lists of views ---------------------------------------------------------------
+
+
+def _six(d: Sequence[Array], out: Sequence[Array], s: Array, t: Array) -> list[Step]:
+    """Bᵀ: six of six."""
+    return [
+        (np.multiply, (d[2], _FOUR, s)),
+        (np.subtract, (d[4], s, s)),
+        (np.multiply, (d[1], _FOUR, t)),
+        (np.subtract, (d[3], t, t)),
+        (np.add, (s, t, out[1])),
+        (np.subtract, (s, t, out[2])),
+        (np.subtract, (d[4], d[2], s)),
+        (np.subtract, (d[3], d[1], t)),
+        (np.multiply, (t, _TWO, t)),
+        (np.add, (s, t, out[3])),
+        (np.subtract, (s, t, out[4])),
+        (np.subtract, (d[0], d[2], t)),
+        (np.multiply, (t, _FOUR, t)),
+        (np.add, (t, s, out[0])),
+        (np.subtract, (d[5], d[3], s)),
+        (np.subtract, (d[1], d[3], t)),
+        (np.multiply, (t, _FOUR, t)),
+        (np.add, (t, s, out[5])),
+    ]
+
+
+def _down(m: Sequence[Array], out: Sequence[Array], s: Array, t: Array) -> list[Step]:
+    """Aᵀ: four of six."""
+    return [
+        (np.add, (m[1], m[2], s)),
+        (np.add, (m[3], m[4], t)),
+        (np.add, (m[0], s, out[0])),
+        (np.add, (out[0], t, out[0])),
+        (np.multiply, (t, _FOUR, t)),
+        (np.add, (s, t, out[2])),
+        (np.subtract, (m[1], m[2], s)),
+        (np.subtract, (m[3], m[4], t)),
+        (np.multiply, (t, _TWO, t)),
+        (np.add, (s, t, out[1])),
+        (np.multiply, (t, _FOUR, t)),
+        (np.add, (s, m[5], s)),
+        (np.add, (s, t, out[3])),
+    ]
+
+
+def _up(d: Sequence[Array], out: Sequence[Array], s: Array, t: Array) -> list[Step]:
+    """A: six of four."""
+    return [
+        (np.copyto, (out[0], d[0])),
+        (np.copyto, (out[5], d[3])),
+        (np.add, (d[0], d[2], s)),
+        (np.add, (d[1], d[3], t)),
+        (np.add, (s, t, out[1])),
+        (np.subtract, (s, t, out[2])),
+        (np.multiply, (d[2], _FOUR, s)),
+        (np.add, (s, d[0], s)),
+        (np.multiply, (d[3], _FOUR, t)),
+        (np.add, (t, d[1], t)),
+        (np.multiply, (t, _TWO, t)),
+        (np.add, (s, t, out[3])),
+        (np.subtract, (s, t, out[4])),
+    ]
+
+
+def _spread(x: Array, wide: Array, first: int, top: int, left: int, tiles: int) -> list[Step]:
+    """Copy the rows of (c, h, w, n) that a block sees into (c, rows, 4, columns, n), with zeros around."""
+    rows = wide.shape[1]
+    steps: list[Step] = [(np.copyto, (wide, np.zeros((), wide.dtype)))]
+    begin = first - top  # the row of x that lies in row 0
+    low, high = max(0, -begin), min(rows, x.shape[1] - begin)
+    if high <= low:
+        return steps
+    for k in range(4):
+        j = 0 if k >= left else -(-(left - k) // 4)  # the first column of this remainder that lies in x
+        at = 4 * j + k - left
+        count = min(tiles - j, -(-(x.shape[2] - at) // 4)) if at < x.shape[2] else 0
+        if count > 0:
+            source = x[:, begin + low : begin + high, at : at + 4 * (count - 1) + 1 : 4]
+            steps.append((np.copyto, (wide[:, low:high, k, j : j + count], source)))
+    return steps
+
+
+class _Room:
+    """The scratch of one block, cut out of one run of floats."""
+
+    def __init__(self, flat: Array) -> None:
+        self._flat = flat
+        self._at = 0
+
+    def take(self, *shape: int) -> Array:
+        size = math.prod(shape)
+        self._at += size
+        return self._flat[self._at - size : self._at].reshape(shape)
+
+
+def _data_size(g: Tiles, channels: int) -> int:
+    """Floats that the data's transform needs for a block: spread, rows transformed, two helpers, the result."""
+    line = 4 * (g.across + 1) * g.n
+    one = channels * g.rows * g.across * g.n
+    return (
+        channels * (4 * g.rows + 2) * line
+        + 6 * channels * g.rows * line
+        + 2 * 6 * channels * g.rows * line
+        + 36 * one
+    )
+
+
+def _transform_data(x: Array, room: _Room, g: Tiles, first: int, rows: int) -> tuple[list[Step], Array]:
+    """The steps that give Bᵀ d B of a block's tiles, and where it lies: (36, c, rows · across · n)."""
+    c, across = x.shape[0], g.across
+    wide = room.take(c, 4 * rows + 2, 4, across + 1, g.n)
+    steps = _spread(x, wide, 4 * first, g.pad[0], g.pad[1], across + 1)
+    half = room.take(6, c, rows, 4, across + 1, g.n)
+    s, t = room.take(2, 6 * c * rows * 4 * (across + 1) * g.n)
+    line = (c, rows, 4, across + 1, g.n)
+    size = math.prod(line)
+    lines = [wide[:, k : k + 4 * (rows - 1) + 1 : 4] for k in range(6)]
+    steps += _six(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
+    made = room.take(6, 6, c, rows, across, g.n)
+    columns = [half[:, :, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
+    part = (6, c, rows, across, g.n)
+    size = math.prod(part)
+    steps += _six(columns, [made[:, k] for k in range(6)], s[:size].reshape(part), t[:size].reshape(part))
+    return steps, made.reshape(36, c, -1)
+
+
+class WinogradConvolve(Instr):
+    """A 3×3 convolution, by tiles. `flipped`: of the output's gradient, with the weight turned: the data's gradient."""
+
+    __slots__ = ("flipped", "g")
+
+    def __init__(
+        self, x: Value, weight: Value, bias: Value | None, out: Value, g: Tiles, flipped: bool = False
+    ) -> None:
+        one = g.rows * g.across * g.n
+        block = _data_size(g, g.c) + (36 + 24 + 16 + 12) * g.f * one
+        room = [Value((block,), x.dtype), Value((36, g.f, g.c), x.dtype), Value((9, g.f, g.c), x.dtype)]
+        super().__init__([x, weight] if bias is None else [x, weight, bias], [out], room)
+        self.g = g
+        self.flipped = flipped
+
+    def key(self) -> Any:
+        return ("winograd", self.g, self.flipped)
+
+    @property
+    def title(self) -> str:
+        return "convolve (Winograd" + (", flipped)" if self.flipped else ")")
+
+    def flops(self) -> float:
+        g = self.g
+        return 2.0 * 36 * g.f * g.c * g.down * g.across * g.n
+
+    def steps(self, at: At) -> list[Step]:
+        g = self.g
+        x, y = (at(v).transpose(v.order) for v in (self.reads[0], self.writes[0]))
+        room, turned, nine = map(at, self.scratch)
+        weight = at(self.reads[1])
+        if self.flipped:
+            weight = weight.swapaxes(0, 1)[..., ::-1, ::-1]
+        steps: list[Step] = [
+            (np.copyto, (nine.reshape(3, 3, g.f, g.c), weight.transpose(2, 3, 0, 1))),
+            (np.matmul, (_GG, nine.reshape(9, -1), turned.reshape(36, -1))),
+        ]
+        for first, rows in g.blocks():
+            block = _Room(room)
+            new, data = _transform_data(x, block, g, first, rows)
+            steps += new
+            product = block.take(36, g.f, rows * g.across * g.n)
+            steps.append((np.matmul, (turned, data, product)))
+            steps += self._output(product.reshape(6, 6, g.f, rows, g.across, g.n), block, y, first, rows)
+            if len(self.reads) > 2:
+                part = y[:, 4 * first : 4 * (first + rows)]
+                steps.append((np.add, (part, at(self.reads[2]).reshape(-1, 1, 1, 1), part)))
+        return steps
+
+    def _output(self, m: Array, room: _Room, y: Array, first: int, rows: int) -> list[Step]:
+        """Aᵀ m A, copied to where the tiles lie in the output."""
+        g = self.g
+        half, made = room.take(4, *m.shape[1:]), room.take(4, 4, *m.shape[2:])
+        s, t = room.take(2, m[0].size)
+        part = m.shape[1:]
+        steps = _down(list(m), list(half), s.reshape(part), t.reshape(part))
+        part = (4, *m.shape[2:])
+        size = math.prod(part)
+        columns = [half[:, k] for k in range(6)]
+        steps += _down(columns, list(made), s[:size].reshape(part), t[:size].reshape(part))
+        if g.out[0] % 4 == 0 and g.out[1] % 4 == 0:
+            tiles = y.reshape(g.f, g.down, 4, g.across, 4, g.n)[:, first : first + rows]
+            return [*steps, (np.copyto, (tiles.transpose(4, 2, 0, 1, 3, 5), made))]
+        for b in range(4):
+            for a in range(4):
+                into = y[:, 4 * first + a : 4 * (first + rows) : 4, b::4]
+                steps.append((np.copyto, (into, made[b, a, :, : into.shape[1], : into.shape[2]])))
+        return steps
+
+
+class WinogradWeight(Instr):
+    """The weight's gradient of a 3×3 convolution, by tiles."""
+
+    __slots__ = ("g",)
+
+    def __init__(self, head: Value, x: Value, out: Value, g: Tiles) -> None:
+        one = g.rows * g.across * g.n
+        block = _data_size(g, g.c) + (16 + 24 + 2 * 24 + 36) * g.f * one
+        sums = [Value((36, g.f, g.c), x.dtype), Value((36, g.f, g.c), x.dtype), Value((9, g.f, g.c), x.dtype)]
+        super().__init__([head, x], [out], [Value((block,), x.dtype), *sums])
+        self.g = g
+
+    def key(self) -> Any:
+        return ("winograd weight", self.g)
+
+    @property
+    def title(self) -> str:
+        return "convolve's weight gradient (Winograd)"
+
+    def flops(self) -> float:
+        g = self.g
+        return 2.0 * 36 * g.f * g.c * g.down * g.across * g.n
+
+    def steps(self, at: At) -> list[Step]:
+        g = self.g
+        head, x = (at(v).transpose(v.order) for v in self.reads)
+        room, total, part, nine = map(at, self.scratch)
+        steps: list[Step] = []
+        for first, rows in g.blocks():
+            block = _Room(room)
+            new, data = _transform_data(x, block, g, first, rows)
+            steps += new
+            wide = block.take(g.f, 4 * rows, 4, g.across, g.n)
+            steps += _spread(head, wide, 4 * first, 0, 0, g.across)
+            half = block.take(6, g.f, rows, 4, g.across, g.n)
+            s, t = block.take(2, 6 * g.f * rows * 4 * g.across * g.n)
+            line = half.shape[1:]
+            size = math.prod(line)
+            lines = [wide[:, k::4] for k in range(4)]
+            steps += _up(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
+            made = block.take(6, 6, g.f, rows, g.across, g.n)
+            shape = (6, g.f, rows, g.across, g.n)
+            size = math.prod(shape)
+            columns = [half[:, :, :, k] for k in range(4)]
+            steps += _up(
+                columns, [made[:, k] for k in range(6)], s[:size].reshape(shape), t[:size].reshape(shape)
+            )
+            product = total if first == 0 else part
+            steps.append((np.matmul, (made.reshape(36, g.f, -1), data.swapaxes(1, 2), product)))
+            if first:
+                steps.append((np.add, (total, part, total)))
+        steps.append((np.matmul, (_GG.T, total.reshape(36, -1), nine.reshape(9, -1))))
+        out = at(self.writes[0])
+        steps.append((np.copyto, (out, nine.reshape(3, 3, g.f, g.c).transpose(2, 3, 0, 1))))
+        return steps

@@ -1,0 +1,57 @@
+"""Convolution by tiles against convolution by sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import psdist as mx
+from psdist.executor.executor import Executor
+from psdist.executor.plan import Options
+
+
+def ran(shape, filters, pad, options):
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), pad=pad, num_filter=filters, name="conv")
+    shapes, (out,), _ = x.infer_shape(data=shape)
+    rng = np.random.default_rng(0)
+    args = [mx.nd.array(rng.standard_normal(s)) for s in shapes]
+    grads = [mx.nd.zeros(s) for s in shapes]
+    executor = Executor(x, mx.cpu(), args, grads, options=options)
+    executor.forward(is_train=True)
+    executor.backward(mx.nd.array(rng.standard_normal(out)))
+    titles = [i.title for i in executor._plans[True].instrs]
+    return [executor.outputs[0].asnumpy(), *(g.asnumpy() for g in grads)], titles
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "pad"),
+    [
+        ((16, 32, 8, 8), 32, (1, 1)),  # whole tiles
+        ((16, 32, 7, 9), 33, (1, 1)),  # tiles that stick out
+        ((16, 33, 10, 6), 40, (0, 0)),
+        ((3, 32, 5, 30), 32, (2, 1)),  # more padding than a window's half
+        ((4, 32, 40, 44), 36, (0, 2)),  # several blocks
+    ],
+)
+def test_tiles_give_what_sums_give_within_their_tolerance(shape, filters, pad):
+    by_tiles, titles = ran(shape, filters, pad, Options())
+    by_sums, _ = ran(shape, filters, pad, Options(winograd=False))
+    assert any("Winograd" in t for t in titles)
+    for got, wanted in zip(by_tiles, by_sums, strict=True):
+        assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((16, 8, 8, 8), 32), ((16, 32, 8, 8), 8), ((1, 32, 8, 8), 32)]
+)
+def test_small_convolutions_go_by_sums(shape, filters):
+    _, titles = ran(shape, filters, (1, 1), Options())
+    assert not any("Winograd" in t for t in titles)
+
+
+def test_a_variable_turns_tiles_off(monkeypatch):
+    monkeypatch.setenv("PSDIST_WINOGRAD", "0")
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=32)
+    assert "Winograd" not in x.simple_bind(mx.cpu(), grad_req="null", data=(16, 32, 8, 8)).explain()
+    monkeypatch.delenv("PSDIST_WINOGRAD")
+    assert "Winograd" in x.simple_bind(mx.cpu(), grad_req="null", data=(16, 32, 8, 8)).explain()
