@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShapeError
+from . import columns as direct
+from . import winograd
 from .columns import (
     Geometry,
     batch_first,
     batch_last,
     columns,
     conv_out,
-    convolve,
-    convolve_data_gradient,
-    convolve_weight_gradient,
     from_columns,
     full,
 )
@@ -33,23 +32,35 @@ def _group(x: Array, num_group: int) -> Any:
     return x.reshape(num_group, len(x) // num_group, *x.shape[1:])
 
 
-def _forward(x: Array, w: Array, geometry: Geometry) -> Any:
+def _way(channels: int, filters: int, geometry: Geometry, dtype: Any, tune: str | None) -> Any:
+    """The module that does it quickest."""
+    return winograd if tune != "off" and winograd.wins(channels, filters, geometry, dtype) else direct
+
+
+def _forward(x: Array, w: Array, geometry: Geometry, tune: str | None = "off") -> Any:
     """(c, *space, n) and (groups, f, c · window) give (f, *out, n)."""
     if len(w) == 1:
-        return convolve(x, w[0], geometry)
-    return np.concatenate([convolve(part, v, geometry) for part, v in zip(_group(x, len(w)), w, strict=True)])
+        return _way(len(x), len(w[0]), geometry, x.dtype, tune).convolve(x, w[0], geometry)
+    return np.concatenate(
+        [direct.convolve(part, v, geometry) for part, v in zip(_group(x, len(w)), w, strict=True)]
+    )
 
 
-def _weight_gradient(g: Array, x: Array, num_group: int, geometry: Geometry) -> Any:
+def _weight_gradient(g: Array, x: Array, num_group: int, geometry: Geometry, tune: str | None = "off") -> Any:
+    if num_group == 1:
+        return _way(len(x), len(g), geometry, x.dtype, tune).convolve_weight_gradient(g, x, geometry)
     parts = zip(_group(g, num_group), _group(x, num_group), strict=True)
-    return np.stack([convolve_weight_gradient(a, b, geometry) for a, b in parts])
+    return np.stack([direct.convolve_weight_gradient(a, b, geometry) for a, b in parts])
 
 
-def _data_gradient(g: Array, w: Array, channels: int, geometry: Geometry) -> Any:
+def _data_gradient(g: Array, w: Array, channels: int, geometry: Geometry, tune: str | None = "off") -> Any:
     if len(w) == 1:
-        return convolve_data_gradient(g, w[0], channels, geometry)
+        way = _way(channels, len(g), geometry, g.dtype, tune)
+        return way.convolve_data_gradient(g, w[0], channels, geometry)
     parts = zip(_group(g, len(w)), w, strict=True)
-    return np.concatenate([convolve_data_gradient(a, v, channels // len(w), geometry) for a, v in parts])
+    return np.concatenate(
+        [direct.convolve_data_gradient(a, v, channels // len(w), geometry) for a, v in parts]
+    )
 
 
 def _channel_share(c: int, num_group: int) -> int:
@@ -68,9 +79,12 @@ def Convolution(data: Array, weight: Array, bias: Array | None = None, /, *, ker
     """Cross-correlation of (n, c, *space) with `num_filter` kernels over 1 to 3 dimensions of space, plus a bias.
 
     Each output cell is Σ w · x over a window of `kernel` cells, `dilate` apart, that moves by `stride` over the data
-    with `pad` zeros around. `num_group` splits channels and filters into groups that do not see one another."""
+    with `pad` zeros around. `num_group` splits channels and filters into groups that do not see one another. Wide 3×3
+    convolutions of float32 go Winograd's way, unless `cudnn_tune` is "off"."""
     geometry = Geometry.of(data.shape[2:], kernel, stride, dilate, pad)
-    y = _forward(batch_last(data), weight.reshape(num_group, num_filter // num_group, -1), geometry)
+    y = _forward(
+        batch_last(data), weight.reshape(num_group, num_filter // num_group, -1), geometry, cudnn_tune
+    )
     if bias is not None:
         y += bias.reshape(-1, *(1,) * (y.ndim - 1))
     return batch_first(y, out)
@@ -78,16 +92,18 @@ def Convolution(data: Array, weight: Array, bias: Array | None = None, /, *, ker
 
 @Convolution.gradient
 def _(g: Array, _y: Array, data: Array, weight: Array, _bias: Array | None = None, /, *, kernel: Shape,
-      num_filter: int, stride: Shape, dilate: Shape, pad: Shape, num_group: int, needs: tuple[bool, ...],
-      **_: Any) -> Any:  # fmt: skip
+      num_filter: int, stride: Shape, dilate: Shape, pad: Shape, num_group: int, cudnn_tune: str | None,
+      needs: tuple[bool, ...],      **_: Any) -> Any:  # fmt: skip
     geometry = Geometry.of(data.shape[2:], kernel, stride, dilate, pad)
     g = batch_last(g)
     g_data = g_weight = g_bias = None
     if needs[0]:
         w = weight.reshape(num_group, num_filter // num_group, -1)
-        g_data = batch_first(np.ascontiguousarray(_data_gradient(g, w, data.shape[1], geometry)))
+        g_data = batch_first(np.ascontiguousarray(_data_gradient(g, w, data.shape[1], geometry, cudnn_tune)))
     if needs[1]:
-        g_weight = _weight_gradient(g, batch_last(data), num_group, geometry).reshape(weight.shape)
+        g_weight = _weight_gradient(g, batch_last(data), num_group, geometry, cudnn_tune).reshape(
+            weight.shape
+        )
     if len(needs) > 2 and needs[2]:
         g_bias = g.reshape(len(g), -1).sum(axis=1)
     return g_data, g_weight, g_bias
