@@ -136,6 +136,40 @@ def train_with_stops(
         return {"rank": kv.rank, "digest": digest(outs), "epoch": view.epoch}
 
 
+def train_elastic(until: int, lost: int = 0, stop: int = -1) -> dict[str, Any]:
+    """Every push adds 1. Train until, after a round with `lost` pushes (0: at once), there were 10 rounds with
+    `until` pushes. All who are there see the same values, so that they end together. Says when it has done
+    round `stop`."""
+    kv = create("dist_sync")
+    assert isinstance(kv, store.DistKVStore)
+    shape = (700, 1000)
+    kv.init("w", nd.zeros(shape))
+    kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+    out = nd.zeros(shape)
+    kv.pull("w", out=out)
+    begins_at, first = kv.begins_at, float(out.asnumpy()[0, 0])
+    values = [first]
+    step, was_lost, full = begins_at, lost == 0 or begins_at > 0, 0
+    while full < 10:
+        kv.push("w", nd.ones(shape) * -1)
+        kv.pull("w", out=out)
+        values.append(float(out.asnumpy()[0, 0]))
+        pushes = values[-1] - values[-2]
+        was_lost = was_lost or pushes == lost
+        full = full + 1 if was_lost and pushes == until else 0
+        if step == stop:
+            print(f"round {step}", flush=True)
+        step += 1
+    kv.close()
+    return {
+        "rank": kv.rank,
+        "begins_at": begins_at,
+        "first": first,
+        "pushes": [int(b - a) for a, b in zip(values, values[1:], strict=False)],
+        "digest": digest([out]),
+    }
+
+
 def train_devices(num_devices: int, opt: str) -> str:
     """The same rounds in one process, with a device for each worker."""
     kv = create("local")
