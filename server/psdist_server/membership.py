@@ -76,6 +76,7 @@ class Membership:
     def join(self, now: float) -> Out:
         """The first message to the scheduler."""
         self._heard_at = now
+        self._next_alive = now + self._heartbeat_s
         return [self._hello]
 
     def step(self, message: Message, now: float) -> Out:
@@ -116,7 +117,11 @@ class Membership:
                     f"no scheduler answered at {self._scheduler} within {self._connect_timeout_s:g} s; "
                     "is it running, and are DMLC_PS_ROOT_URI and DMLC_PS_ROOT_PORT right?",
                 )
-            return []
+                return []
+            if now < self._next_alive:
+                return []
+            self._next_alive = now + self._heartbeat_s
+            return [self._hello]  # a connection that broke has lost the first one, or its answer
         if silent > self._dead_after_s:
             self._end(
                 1, f"the scheduler at {self._scheduler} has been silent for {silent:.1f} s: taken for dead"

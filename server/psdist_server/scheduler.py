@@ -281,7 +281,8 @@ class Scheduler:
         if hello.role not in self._wanted:
             self._refuse(sender, hello.seq, "refused", f"no role {hello.role!r}; wanted worker or server")
             return
-        known = next((p for p in self._processes if p.hello.token == hello.token and p.here), None)
+        # who has left may have to ask again whether that was heard
+        known = next((p for p in self._processes if p.hello.token == hello.token and p.state != "dead"), None)
         if known is not None and known.hello.role == hello.role:
             self._by_sender.pop(known.sender, None)
             known.sender, known.heard_at = sender, now
@@ -291,6 +292,8 @@ class Scheduler:
                 self._out.append((sender, self._view(known)))
             if self.state == "aborted":
                 self._out.append((sender, Abort(self.reason, "scheduler", ANY_RANK, 0, now - self._began)))
+            elif self.state == "finished" and known.hello.role == "server" and known.here:
+                self._out.append((sender, Finish(self.reason)))
             return
         if self.state in ("finished", "aborted"):
             self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")

@@ -355,6 +355,19 @@ def test_a_worker_that_has_finished_leaves_and_can_ask_nothing_more() -> None:
     assert isinstance(world.ask(0, pull).call.error, errors.ClosedError)
 
 
+@pytest.mark.parametrize("timeout_s", [5.0, 60.0], ids=["the call's deadline", "the scheduler's silence"])
+def test_a_goodbye_that_nobody_answers_is_no_failure(timeout_s: float) -> None:
+    world = World()
+    world.join()
+    done = world.call(timeout_s=timeout_s)
+    world.client.leave(done, world.now)
+    world.pass_time(10, alive=False)
+    assert world.client.state == "left"
+    assert world.calls == [done]
+    assert done.error is None
+    assert world.client.failure is None
+
+
 def test_a_worker_that_fails_tells_the_scheduler_why() -> None:
     world = World()
     world.join()

@@ -262,6 +262,10 @@ class Client:
             return
         if SCHEDULER in self._welcomed:
             if now - self._heard > self._dead_after_s:
+                if self.state == "leaving":
+                    for request in [r for r in self._pending.values() if isinstance(r.message, m.Leave)]:
+                        self._leave_unheard(request)
+                    return
                 self.fail(
                     PeerLost(
                         f"the scheduler ({self._address[SCHEDULER]}) has been silent for "
@@ -292,6 +296,13 @@ class Client:
 
         # last of all: after every push that still waits for its turn
         self.submit(Request(SCHEDULER, m.Leave(self.next_seq()), done, -_HURRY, deliver=left), now)
+
+    def _leave_unheard(self, goodbye: Request) -> None:
+        """Nobody answers our goodbye. All we have pushed is acknowledged, so that nothing has failed: the job is
+        over and the scheduler gone, or it will miss us."""
+        self.state = "left"
+        del self._pending[goodbye.message.seq]
+        goodbye.call.finish_one()
 
     def abort(self, reason: str) -> None:
         """This worker has failed: tell the scheduler, who tells everybody."""
@@ -463,6 +474,9 @@ class Client:
     def _expire(self, now: float) -> None:
         late = [r for r in self._pending.values() if now >= r.deadline]
         for request in late:
+            if isinstance(request.message, m.Leave):
+                self._leave_unheard(request)
+                continue
             del self._pending[request.message.seq]
             if request.call.is_done or isinstance(request.message, m.Status):
                 continue
