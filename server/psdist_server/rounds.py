@@ -186,16 +186,29 @@ class Slice:
         if each:
             self._settle_each(ranks, apply)
         else:
-            while (round_ := self.rounds.get(self.clock)) is not None and round_.add_up():
-                clock = self.clock
-                del self.rounds[clock]
-                self.clock = clock + 1
-                for rank in round_.parts:
-                    self.applied[rank] = clock + 1
-                if round_.total is not None:
-                    apply(self, round_.total, clock, tuple(sorted(round_.parts)))
+            self._settle_whole(ranks, apply)
         if self.waiting:
             self._wake()
+
+    def _settle_whole(self, ranks: Sequence[int], apply: Apply) -> None:
+        applied = self.applied
+        while True:
+            clock = self.clock
+            round_ = self.rounds.get(clock)
+            if round_ is None:
+                if not ranks or any(applied.get(rank, 0) <= clock for rank in ranks):
+                    return
+                # nobody will push to it: it was applied push by push, before the dial was turned
+                self.clock = clock + 1
+                continue
+            if not round_.add_up():
+                return
+            del self.rounds[clock]
+            self.clock = clock + 1
+            for rank in round_.parts:
+                applied[rank] = clock + 1
+            if round_.total is not None:
+                apply(self, round_.total, clock, tuple(sorted(round_.parts)))
 
     def _settle_each(self, ranks: Sequence[int], apply: Apply) -> None:
         applied = self.applied
