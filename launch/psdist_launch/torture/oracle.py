@@ -213,7 +213,7 @@ class Oracle:
             return
         workers = [p for p in world.processes if p.role == "worker"]
         is_finished = all(worker.exit_code == 0 for worker in workers)
-        if not is_finished:
+        if any(process.exit_code for process in world.processes):
             self._judge_failure()
         self._judge_values(is_finished)
 

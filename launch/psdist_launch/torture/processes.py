@@ -377,6 +377,8 @@ class WorkerProcess(Process):
             if isinstance(action, rules.Connect):
                 if (old := self._dealers.pop(action.peer, None)) is not None:
                     old.close(gracefully=False)
+                heap[:] = [entry for entry in heap if entry[2].peer != action.peer]
+                heapq.heapify(heap)
                 self._dealers[action.peer] = network.connect(self, action.peer, action.address)
             else:
                 heapq.heappush(heap, (-action.priority, next(self._order), action))

@@ -17,7 +17,7 @@ from psdist.errors import PSError
 from psdist.wire import key_name
 from psdist.wire import messages as m
 
-from .scenario import REQUEST_TIMEOUT_S, Scenario, Step
+from .scenario import CLOSE_TIMEOUT_S, REQUEST_TIMEOUT_S, Scenario, Step
 
 if TYPE_CHECKING:
     from .processes import WorkerProcess
@@ -128,7 +128,7 @@ class Script:
         if self._error is not None:
             raise self._error
         yield self._pull(self._infos)
-        call = self._call(1)
+        call = Call(1, CLOSE_TIMEOUT_S, lambda call: None)
         self._worker.leave(call)
         yield call
 

@@ -19,6 +19,7 @@ from .faults import Fault, draw_faults
 from .size import MODES, Mode, Size
 
 __all__ = [
+    "CLOSE_TIMEOUT_S",
     "DEAD_AFTER_S",
     "HEARTBEAT_S",
     "REQUEST_TIMEOUT_S",
@@ -33,6 +34,7 @@ HEARTBEAT_S = 1.0
 DEAD_AFTER_S = 8.0
 START_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
