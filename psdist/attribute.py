@@ -8,7 +8,10 @@ from types import TracebackType
 
 from .errors import ConfigError
 
-__all__ = ["AttrScope", "current"]
+__all__ = ["HIDDEN", "AttrScope", "current"]
+
+# attributes that MXNet knows: kept with __ around the name, read and written without as well
+HIDDEN = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage", "profiler_scope")
 
 
 class AttrScope:
@@ -18,7 +21,7 @@ class AttrScope:
         for name, value in kwargs.items():
             if not isinstance(value, str):
                 raise ConfigError(f"AttrScope: {name} is {value!r}; wanted text")
-        self._attrs = {f"__{k.strip('_')}__": v for k, v in kwargs.items()}
+        self._attrs = {f"__{k}__" if k in HIDDEN else k: v for k, v in kwargs.items()}
         self._outer: list[AttrScope] = []
 
     def get(self, attrs: Mapping[str, str] | None) -> dict[str, str]:

@@ -58,7 +58,7 @@ class _Refusal(PSError, NotImplementedError, TypeError):
 class NotImplementedForSymbol(_Refusal):
     """An NDArray's method called on a Symbol, which has no value yet."""
 
-    _what = "a Symbol"
+    _what = "a Symbol, which has no value before it is bound and run"
 
 
 class NotSupportedForSparseNDArray(_Refusal):

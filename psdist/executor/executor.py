@@ -425,7 +425,7 @@ def simple_bind(
         },
         "simple_bind",
     )
-    types, _, aux_types = symbol.infer_type(**(type_dict or {}))
+    types, _, aux_types = symbol.bound_types(**(type_dict or {}))
     shared_args = shared_exec.arg_dict if shared_exec is not None else {}
     shared_aux = shared_exec.aux_dict if shared_exec is not None else {}
 

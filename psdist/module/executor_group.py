@@ -129,7 +129,7 @@ class DataParallelExecutorGroup:
         if arg_shapes is None:
             raise ShapeError(f"the shapes {shapes} do not settle the shapes of all arguments")
         dtypes = {desc.name: desc.dtype for desc in inputs}
-        arg_types, _, aux_types = self.symbol.infer_type(**dtypes)
+        arg_types, _, aux_types = self.symbol.bound_types(**dtypes)
         before = shared.execs[k] if shared is not None else None
 
         def make(

@@ -146,7 +146,7 @@ class Op:
     def output_names(self, params: Params) -> list[str]:
         """`output`, or `output0`, `output1`, …"""
         n = self.num_outputs(params)
-        return list(self.outputs) if n == len(self.outputs) else [f"output{i}" for i in range(n)]
+        return list(self.outputs[:n]) if n <= len(self.outputs) else [f"output{i}" for i in range(n)]
 
     def specialise(self, given: Mapping[str, Any]) -> Op:
         """The operator for a call with these parameters: itself, unless it stands for a family of operators."""

@@ -101,6 +101,8 @@ op = Namespace("psdist.symbol.op", "")
 _internal = Namespace("psdist.symbol._internal", "")
 linalg = Namespace("psdist.symbol.linalg", "linalg_", "_linalg_")
 contrib = Namespace("psdist.symbol.contrib", "_contrib_")
+sparse = Namespace("psdist.symbol.sparse", "_sparse_", "")
+image = Namespace("psdist.symbol.image", "_image_")
 
 
 def _source(name: str, params: dict[str, Any], symbol_name: str | None) -> Symbol:
@@ -163,13 +165,11 @@ def _two(
         if isinstance(left, Symbol) and isinstance(right, Symbol):
             return compose(ops.get(f"_{name}"), [left, right], {}, hint=f"_{name}")
         if isinstance(left, Symbol):
-            return compose(
-                ops.get(f"_{name}_scalar"), [left], {"scalar": float(right)}, hint=f"_{name}scalar"
-            )
+            return compose(ops.get(f"_{name}_scalar"), [left], {"scalar": right}, hint=f"_{name}scalar")
         if isinstance(right, Symbol):
             scalar = reverse or f"_{name}_scalar"
             return compose(
-                ops.get(scalar), [right], {"scalar": float(left)}, hint=scalar.replace("_scalar", "scalar")
+                ops.get(scalar), [right], {"scalar": left}, hint=scalar.replace("_scalar", "scalar")
             )
         if isinstance(left, int | float) and isinstance(right, int | float):
             return python(left, right)

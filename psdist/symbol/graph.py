@@ -7,19 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..attribute import HIDDEN
 from ..errors import GraphError
 from ..ops.params import format_param
 from ..ops.registry import Op
 
 __all__ = ["HIDDEN", "Entry", "Node", "arguments", "auxiliaries", "topological"]
-
-HIDDEN = (
-    "ctx_group",
-    "lr_mult",
-    "wd_mult",
-    "force_mirroring",
-    "mirror_stage",
-)  # also read and written without their __
 
 
 @dataclass(eq=False)
@@ -113,14 +106,14 @@ def auxiliaries(nodes: Sequence[Node]) -> list[Node]:
 
 
 def attribute_text(attrs: Mapping[str, Any]) -> dict[str, str]:
-    """User attributes as they stand in a file: text, with __ around the name."""
+    """User attributes as they stand in a file: text, with __ around the names that MXNet knows."""
     out = {}
     for key, value in attrs.items():
         if value is None:
             continue
         if not isinstance(value, str):
             raise GraphError(f"attribute {key} is {value!r}; wanted text")
-        out[key if key.startswith("__") else f"__{key}__"] = value
+        out[f"__{key}__" if key in HIDDEN else key] = value
     return out
 
 

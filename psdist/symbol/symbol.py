@@ -11,8 +11,9 @@ import numpy as np
 
 from .. import attribute, ops
 from .. import name as names
+from ..base import NotImplementedForSymbol
 from ..context import Context, current_context
-from ..errors import GraphError, ShapeError
+from ..errors import BadType, GraphError, NoSuchFile, ShapeError
 from ..ops.registry import Op
 from ..ops.signature import Shape
 from . import file, infer
@@ -78,7 +79,7 @@ class Symbol:
         return Symbol([self._heads[index]])
 
     def __bool__(self) -> bool:
-        raise GraphError("a Symbol has no value before it is bound and run, so it is neither true nor false")
+        raise NotImplementedForSymbol("__bool__", None, self)  # it has no value before it is bound and run
 
     def __copy__(self) -> Symbol:
         return self.__deepcopy__(None)
@@ -141,8 +142,7 @@ class Symbol:
         """An attribute's text, or None."""
         if key == "name":
             return self.name
-        attrs = self._node().attrs
-        return attrs.get(key, attrs.get(f"__{key}__"))
+        return _shown(self._node().attrs).get(key)
 
     def list_attr(self, recursive: bool = False) -> dict[str, str]:
         """All attributes of its node."""
@@ -165,7 +165,7 @@ class Symbol:
         new_name = kwargs.pop("name", None)
         variables = [n.name for n in self._nodes() if n.op is None]
         if args and kwargs:
-            raise GraphError("compose: give symbols by position or by name, not both")
+            raise BadType("compose: give symbols by position or by name, not both")
         if len(args) > len(variables):
             raise GraphError(
                 f"compose: {len(args)} symbols for the {len(variables)} variables {', '.join(variables)}"
@@ -184,6 +184,13 @@ class Symbol:
     # -- inference -------------------------------------------------------------------------------------------
 
     def _given(self, args: Sequence[Any], kwargs: Mapping[str, Any], what: str) -> dict[str, Any]:
+        for key, value in (*enumerate(args), *kwargs.items()):
+            if (
+                what == "infer_shape"
+                and value is not None
+                and not isinstance(value, tuple | list | int | np.integer)
+            ):
+                raise TypeError(f"infer_shape: the shape of {key!r} is {value!r}; wanted a tuple of numbers")
         wanted = self.list_arguments()
         if args and kwargs:
             raise ValueError(f"{what}: give them by position or by name, not both")
@@ -222,13 +229,22 @@ class Symbol:
         )
 
     def infer_type(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
-        """Dtypes of arguments, outputs and auxiliary states from those given; float32 where nothing is."""
+        """Dtypes of arguments, outputs and auxiliary states from those given; three times None if something does
+        not follow."""
+        result = self.infer_type_partial(*args, **kwargs)
+        if any(t is None for part in result for t in part):
+            return None, None, None
+        return result
+
+    def infer_type_partial(self, *args: Any, **kwargs: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        """As `infer_type`, with None for what does not follow."""
         known = {k: np.dtype(v).name for k, v in self._given(args, kwargs, "infer_type").items()}
         nodes = self._nodes()
         types = infer.infer_types(nodes, known)
 
         def of(n: Node, i: int = 0) -> Any:
-            return np.dtype(types[id(n)][i] or "float32").type
+            found = types[id(n)][i]
+            return None if found is None else np.dtype(found).type
 
         return (
             [of(n) for n in arguments(nodes)],
@@ -236,7 +252,10 @@ class Symbol:
             [of(n) for n in auxiliaries(nodes)],
         )
 
-    infer_type_partial = infer_type
+    def bound_types(self, **kwargs: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        """As `infer_type`, with float32 for what does not follow: the dtypes of arrays that are made."""
+        partial = self.infer_type_partial(**kwargs)
+        return tuple([np.float32 if t is None else t for t in part] for part in partial)  # type: ignore[return-value]
 
     # -- files -----------------------------------------------------------------------------------------------
 
@@ -247,8 +266,11 @@ class Symbol:
     def save(self, fname: str | os.PathLike[str], remove_amp_cast: bool = True) -> None:
         """Write the graph's JSON into a file."""
         text = self.tojson(remove_amp_cast)
-        with open(fname, "w", encoding="utf-8") as f:
-            f.write(text)
+        try:
+            with open(fname, "w", encoding="utf-8") as f:
+                f.write(text)
+        except FileNotFoundError as e:
+            raise NoSuchFile(f"save: {os.fspath(fname)}: no such folder") from e
 
     def debug_str(self) -> str:
         """The graph in words, a node after another."""
@@ -355,13 +377,13 @@ class Symbol:
             ops.get("reshape"), [self], {"shape": shape or kwargs.pop("shape", ()), **kwargs}, hint="reshape"
         )
 
-    def wait_to_read(self) -> None:
-        """A Symbol has nothing to wait for; raises GraphError."""
-        raise GraphError("a Symbol has no value: bind it and run the executor")
+    def optimize_for(self, backend: str, *args: Any, **kwargs: Any) -> Symbol:
+        """The graph itself: every executor optimises what it is bound to."""
+        return self
 
-    def asnumpy(self) -> Any:
-        """A Symbol has no value; raises GraphError."""
-        raise GraphError("a Symbol has no value: bind it and read executor.outputs")
+    def get_backend_symbol(self, backend: str) -> Symbol:
+        """The graph itself; see `optimize_for`."""
+        return self
 
 
 def _shown(attrs: Mapping[str, str]) -> dict[str, str]:
@@ -398,12 +420,20 @@ def compose(
     """An operator's symbol. Arrays that are missing become variables named after it: `fc1` gets
     `fc1_weight`.
     """
-    attrs = attribute.current().get(attribute_text(attr or {}))
+    attrs = {
+        k if k.startswith("__") else f"__{k}__": v  # plain names are the operator's parameters
+        for k, v in attribute.current().get(attribute_text(attr or {})).items()
+    }
     user = {k: v for k, v in params.items() if k not in op.params}
     for key in list(user):
-        plain = key.strip("_")
-        if key.startswith("__") or plain in HIDDEN or any(key.endswith(f"_{h}") for h in HIDDEN):
-            attrs.setdefault(key if key.startswith("__") else f"__{key}__", str(user.pop(key)))
+        if key.startswith("__") or key in HIDDEN:
+            attrs[key if key.startswith("__") else f"__{key}__"] = str(user.pop(key))
+        for hidden in HIDDEN:
+            if key.endswith(f"_{hidden}") and key[: -len(hidden) - 1] in op.inputs:
+                owner = key[: -len(hidden) - 1]
+                raise GraphError(
+                    f"{op.name}: '{key}' belongs to the variable: give {owner}=mx.sym.Variable(..., {hidden}=...)"
+                )
     own = {k: v for k, v in params.items() if k in op.params and v is not None}
     if user:
         op.parse(user)  # raises, with the nearest name
@@ -506,8 +536,11 @@ fromjson = load_json
 
 def load(fname: str | os.PathLike[str]) -> Symbol:
     """The symbol in a JSON file. Raises GraphError naming the file and the node that is wrong."""
-    with open(fname, encoding="utf-8") as f:
-        text = f.read()
+    try:
+        with open(fname, encoding="utf-8") as f:
+            text = f.read()
+    except FileNotFoundError as e:
+        raise NoSuchFile(f"load: {os.fspath(fname)}: no such file") from e
     try:
         return load_json(text)
     except GraphError as e:
@@ -541,7 +574,7 @@ def _operator(
         if isinstance(other, int | float | np.generic):
             if scalar is None or scalar_hint is None:
                 raise TypeError(f"{both}: no form with a number")
-            return compose(ops.get(scalar), [self], {"scalar": float(other)}, hint=scalar_hint)
+            return compose(ops.get(scalar), [self], {"scalar": other}, hint=scalar_hint)
         raise TypeError(f"a Symbol with a {type(other).__name__}: wanted a Symbol or a number")
 
     return method
@@ -554,6 +587,32 @@ for _row in _ROWS:
         setattr(
             Symbol, f"__r{_m}__", _operator(_both, _hint, _reverse or _scalar, _reverse_hint or _scalar_hint)
         )
+
+
+def _refusal(name: str) -> Callable[..., Any]:
+    def method(self: Symbol, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedForSymbol(name, None, *args)
+
+    method.__name__ = name
+    method.__doc__ = "An NDArray's method: a Symbol has no value before it is bound and run."
+    return method
+
+
+for _name in (
+    *(
+        "asnumpy",
+        "asscalar",
+        "wait_to_read",
+        "copy",
+        "copyto",
+        "as_in_context",
+        "detach",
+        "backward",
+        "attach_grad",
+    ),
+    *("__iadd__", "__isub__", "__imul__", "__itruediv__"),
+):
+    setattr(Symbol, _name, _refusal(_name))
 
 
 def check_known(shapes: Mapping[str, Shape | None], what: str) -> None:
