@@ -143,7 +143,7 @@ def Dropout(data: Array, /, *, p: float = 0.5, mode: Literal["always", "training
     if p == 0 or not (is_train or mode == "always"):
         return data.copy(), np.broadcast_to(data.dtype.type(1), data.shape)
     shape = tuple(1 if i in axes else n for i, n in enumerate(data.shape))
-    mask = (rng.random(shape, dtype=np.float32) >= p).astype(data.dtype)
+    mask = (rng.integers(0, 1 << 16, shape, np.uint16) >= round(p * (1 << 16))).astype(data.dtype)
     mask *= 1 / (1 - p) if p < 1 else 0
     return data * mask, np.broadcast_to(mask, data.shape)
 

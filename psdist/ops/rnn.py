@@ -4,9 +4,10 @@ All parameters come in one flat array: for each layer and direction the weights 
 from the state (gates · h, h); then in the same order the two biases. Gates: LSTM i, f, g, o (Hochreiter and
 Schmidhuber 1997, with Gers' forget gate); GRU r, z, n, with the reset gate after the product (as cuDNN has it).
 
-The product with the input is one GEMM over all steps; only the product with the state goes step by step. Backward
-likewise keeps one GEMM a step and batches all others over time. What backward needs (gates, cells, hidden states,
-dropout masks) is kept in the last output, a flat reserve.
+Inside, gates and states lie with the batch innermost, (gates · h, batch) at each step: every gate is one run of memory,
+and BLAS is quicker at few columns than at few rows. The product with the input is made for all steps at once; only the
+product with the state goes step by step. Backward likewise keeps one GEMM a step and batches all others over time.
+What it needs (gates, cells, hidden states, dropout masks) is kept in the last output, a flat reserve.
 """
 
 from __future__ import annotations
@@ -71,14 +72,14 @@ class _Net:
             at += 2 * rows
 
     def kept(self, reserve: Array) -> Iterator[tuple[Array, Array, Array]]:
-        """For each layer: (directions, steps, batch, …) of gates and of hidden and cell states, and the mask over its
-        input, as views of the flat reserve."""
+        """For each layer: gates (directions, steps, gates · h, batch), hidden and cell states (directions, which, steps,
+        h, batch), and the mask over its input, as views of the flat reserve."""
         d, t, n, h = self.directions, self.steps, self.batch, self.hidden
         extra = 1 + (self.mode == "lstm") + (self.mode == "gru")  # GRU keeps U h + b of its third gate
         at = 0
         for k in range(self.layers):
             parts = []
-            for shape in ((d, t, n, self.gates * h), (d, extra, t, n, h), (t, n, self.width(k))):
+            for shape in ((d, t, self.gates * h, n), (d, extra, t, h, n), (t, n, self.width(k))):
                 size = int(np.prod(shape))
                 parts.append(reserve[at : at + size].reshape(shape))
                 at += size
@@ -90,9 +91,18 @@ class _Net:
         return self.steps * self.batch * sum(row + self.width(k) for k in range(self.layers))
 
 
-def _sigmoid(x: Array) -> None:
-    x *= 0.5
-    np.tanh(x, out=x)
+def _halves(net: _Net) -> Any:
+    """Factors for the gates' rows, (gates · h, 1): 1/2 where sigmoid(x) = tanh(x/2)/2 + 1/2 is to come of a tanh."""
+    factors = np.ones((net.gates * net.hidden, 1))
+    if net.mode == "lstm":
+        factors[: 2 * net.hidden] = factors[3 * net.hidden :] = 0.5
+    elif net.mode == "gru":
+        factors[: 2 * net.hidden] = 0.5
+    return factors
+
+
+def _rise(x: Array) -> None:
+    """From a tanh to a sigmoid."""
     x *= 0.5
     x += 0.5
 
@@ -102,35 +112,36 @@ def _forward_steps(net: _Net, gates: Array, kept: Array, u: Array, b_u: Array, h
     """One layer in one direction. `gates` holds the input's share and becomes the gates; `kept[0]` the states."""
     n = net.hidden
     order = range(net.steps - 1, -1, -1) if backwards else range(net.steps)
-    u_t = np.ascontiguousarray(u.T)
-    product = np.empty((net.batch, gates.shape[-1]), gates.dtype)
+    product = np.empty(gates.shape[1:], gates.dtype)
+    spare = np.empty((n, net.batch), gates.dtype)
     for t in order:
         g, out = gates[t], kept[0, t]
-        np.matmul(h, u_t, out=product)
+        np.matmul(u, h, out=product)
         if net.mode == "gru":
             product += b_u
-            inner = kept[1, t]
-            inner[...] = product[:, 2 * n :]
-            rz = g[:, : 2 * n]
-            rz += product[:, : 2 * n]
-            _sigmoid(rz)
-            new = g[:, 2 * n :]
-            new += g[:, :n] * inner
+            inner, rz, new = kept[1, t], g[: 2 * n], g[2 * n :]
+            inner[...] = product[2 * n :]
+            rz += product[: 2 * n]
+            np.tanh(rz, out=rz)
+            _rise(rz)
+            np.multiply(g[:n], inner, out=spare)
+            new += spare
             np.tanh(new, out=new)
             np.subtract(h, new, out=out)
-            out *= g[:, n : 2 * n]
+            out *= g[n : 2 * n]
             out += new
         elif net.mode == "lstm":
             assert c is not None
             g += product
-            _sigmoid(g[:, : 2 * n])
-            np.tanh(g[:, 2 * n : 3 * n], out=g[:, 2 * n : 3 * n])
-            _sigmoid(g[:, 3 * n :])
+            np.tanh(g, out=g)
+            _rise(g[: 2 * n])
+            _rise(g[3 * n :])
             cell = kept[1, t]
-            np.multiply(c, g[:, n : 2 * n], out=cell)
-            cell += g[:, :n] * g[:, 2 * n : 3 * n]
+            np.multiply(c, g[n : 2 * n], out=cell)
+            np.multiply(g[:n], g[2 * n : 3 * n], out=spare)
+            cell += spare
             np.tanh(cell, out=out)
-            out *= g[:, 3 * n :]
+            out *= g[3 * n :]
             c = cell
         else:
             g += product
@@ -145,12 +156,14 @@ def _forward_steps(net: _Net, gates: Array, kept: Array, u: Array, b_u: Array, h
 def _backward_steps(net: _Net, gates: Array, kept: Array, u: Array, g_out: Array, h0: Array, c0: Array | None,
                     g_h: Array, g_c: Array | None, backwards: bool) -> tuple[Array, Array, Array, Array | None]:  # fmt: skip
     """Gradients of the gates' sums, of the state's product, and of the initial states. Both first ones are
-    (steps, batch, gates · h) and differ for GRU alone, whose reset gate stands between."""
+    (steps, gates · h, batch) and differ for GRU alone, whose reset gate stands between."""
     n = net.hidden
     order = range(net.steps) if backwards else range(net.steps - 1, -1, -1)
     g_sum = np.empty_like(gates)
     g_product = np.empty_like(gates) if net.mode == "gru" else g_sum
     g_h, g_c = g_h.copy(), None if g_c is None else g_c.copy()
+    a, b = np.empty((2, n, net.batch), gates.dtype)
+    u_t = np.ascontiguousarray(u.T)
     before = 1 if backwards else -1
     for t in order:
         is_first = t == (net.steps - 1 if backwards else 0)
@@ -158,38 +171,53 @@ def _backward_steps(net: _Net, gates: Array, kept: Array, u: Array, g_out: Array
         g_h += g_out[t]
         gate, grad = gates[t], g_sum[t]
         if net.mode == "gru":
-            r, z, new = gate[:, :n], gate[:, n : 2 * n], gate[:, 2 * n :]
+            r, z, new = gate[:n], gate[n : 2 * n], gate[2 * n :]
             g_new = g_h * (1 - z)
             g_new *= 1 - new * new
-            grad[:, 2 * n :] = g_new
-            grad[:, n : 2 * n] = g_h * (h_before - new) * z * (1 - z)
-            grad[:, :n] = g_new * kept[1, t] * r * (1 - r)
-            g_product[t, :, : 2 * n] = grad[:, : 2 * n]
-            np.multiply(g_new, r, out=g_product[t, :, 2 * n :])
+            grad[2 * n :] = g_new
+            grad[n : 2 * n] = g_h * (h_before - new) * z * (1 - z)
+            grad[:n] = g_new * kept[1, t] * r * (1 - r)
+            g_product[t, : 2 * n] = grad[: 2 * n]
+            np.multiply(g_new, r, out=g_product[t, 2 * n :])
             g_h *= z
-            g_h += g_product[t] @ u
+            g_h += u_t @ g_product[t]
         elif net.mode == "lstm":
             assert g_c is not None
             assert c0 is not None
-            i, f, a, o = (gate[:, k * n : (k + 1) * n] for k in range(4))
+            i, f, new, o = gate.reshape(4, n, -1)
+            g_i, g_f, g_new, g_o = grad.reshape(4, n, -1)
             c_before = c0 if is_first else kept[1, t + before]
-            tanh_c = np.tanh(kept[1, t])
-            grad[:, 3 * n :] = g_h * tanh_c * o * (1 - o)
-            g_h *= o
-            g_h *= 1 - tanh_c * tanh_c
+            np.tanh(kept[1, t], out=a)
+            g_h *= o  # g_h o: of tanh(c); g_h o tanh(c) (1 - o): of o's sum
+            np.multiply(g_h, a, out=b)
+            np.multiply(b, o, out=g_o)
+            np.subtract(b, g_o, out=g_o)
+            b *= a
+            g_h -= b
             g_c += g_h
-            grad[:, :n] = g_c * a * i * (1 - i)
-            grad[:, n : 2 * n] = g_c * c_before * f * (1 - f)
-            grad[:, 2 * n : 3 * n] = g_c * i * (1 - a * a)
+            np.multiply(g_c, new, out=g_i)
+            g_i *= i
+            np.multiply(g_i, i, out=a)
+            g_i -= a
+            np.multiply(g_c, c_before, out=g_f)
+            g_f *= f
+            np.multiply(g_f, f, out=a)
+            g_f -= a
+            np.multiply(g_c, i, out=g_new)
+            np.multiply(new, new, out=a)
+            a *= g_new
+            g_new -= a
             g_c *= f
-            np.matmul(grad, u, out=g_h)
+            np.matmul(u_t, grad, out=g_h)
         else:
             out = kept[0, t]
             if net.mode == "rnn_tanh":
-                np.multiply(g_h, 1 - out * out, out=grad)
+                np.multiply(out, out, out=a)
+                a *= g_h
+                np.subtract(g_h, a, out=grad)
             else:
                 np.multiply(g_h, out > 0, out=grad)
-            np.matmul(grad, u, out=g_h)
+            np.matmul(u_t, grad, out=g_h)
     return g_sum, g_product, g_h, g_c
 
 
@@ -227,6 +255,16 @@ def _visible_count(params: Params) -> int:
     return _output_count(params) - 1 if params["state_outputs"] else 1
 
 
+def _outputs(kept: Array) -> Any:
+    """(steps, batch, directions · h) of the states that a layer keeps."""
+    return np.concatenate(list(kept[:, 0].swapaxes(2, 3)), axis=2)
+
+
+def _by_gate(g: Array) -> Any:
+    """(steps, gates · h, batch) as (gates · h, steps · batch)."""
+    return np.ascontiguousarray(g.swapaxes(0, 1)).reshape(g.shape[1], -1)
+
+
 @op(shape=_shape, active=_active, num_outputs=_output_count, num_visible=_visible_count,
     outputs=("output", "state_output", "statecell_output", "reserve"))  # fmt: skip
 def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None = None,
@@ -251,7 +289,7 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
         "bidirectional": bidirectional,
     }
     net = _Net.of(data.shape, params)
-    reserve = np.empty(net.reserve_size(), data.dtype)
+    reserve, factors = np.empty(net.reserve_size(), data.dtype), _halves(net).astype(data.dtype)
     weights = net.views(parameters)
     last_h, last_c = np.empty_like(state), np.empty_like(state)
     x = data
@@ -262,15 +300,19 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
             x = x * mask
         for d in range(net.directions):
             w, u, b_w, b_u = next(weights)
-            np.matmul(x.reshape(-1, x.shape[2]), w.T, out=gates[d].reshape(-1, len(w)))
+            w, u = w * factors, u * factors
+            b_w, b_u = b_w[:, None] * factors, b_u[:, None] * factors
+            np.matmul(w, x.swapaxes(1, 2), out=gates[d])
             gates[d] += b_w if mode == "gru" else b_w + b_u
             cell = layer * net.directions + d
-            c0 = None if state_cell is None else state_cell[cell]
-            h, c = _forward_steps(net, gates[d], kept[d], u, b_u, state[cell], c0, d == 1)
-            last_h[cell] = h
+            c0 = None if state_cell is None else np.ascontiguousarray(state_cell[cell].T)
+            h, c = _forward_steps(
+                net, gates[d], kept[d], u, b_u, np.ascontiguousarray(state[cell].T), c0, d == 1
+            )
+            last_h[cell] = h.T
             if c is not None:
-                last_c[cell] = c
-        x = np.concatenate(list(kept[:, 0]), axis=2)
+                last_c[cell] = c.T
+        x = _outputs(kept)
     return (x, last_h, last_c, reserve) if mode == "lstm" else (x, last_h, reserve)
 
 
@@ -295,29 +337,31 @@ def _(*arrays: Array, mode: str, p: float, state_outputs: bool, is_train: bool, 
         if layer == 0:
             x = data
         else:
-            x = np.concatenate(list(kept_layers[layer - 1][1][:, 0]), axis=2)
+            x = _outputs(kept_layers[layer - 1][1])
             x = x * mask if dropped else x
         g_x: Any = 0
         for d in range(net.directions):
             cell = layer * net.directions + d
             _, u, _, _ = views[cell]
-            part = g_out[:, :, d * net.hidden : (d + 1) * net.hidden]
-            c0, g_c = (rest[0][cell], g_last_c[cell]) if lstm and g_last_c is not None else (None, None)
+            part = g_out[:, :, d * net.hidden : (d + 1) * net.hidden].swapaxes(1, 2)
+            h0 = np.ascontiguousarray(state[cell].T)
+            c0 = np.ascontiguousarray(rest[0][cell].T) if lstm else None
+            g_c = None if g_last_c is None else g_last_c[cell].T
             g_sum, g_product, g_h, g_c = _backward_steps(
-                net, gates[d], kept[d], u, part, state[cell], c0, g_last_h[cell], g_c, d == 1
+                net, gates[d], kept[d], u, np.ascontiguousarray(part), h0, c0, g_last_h[cell].T, g_c, d == 1
             )
-            h = kept[d, 0]
+            h = kept[d, 0].swapaxes(1, 2)
             before = np.concatenate((h[1:], state[cell][None]) if d else (state[cell][None], h[:-1]))
-            rows = g_sum.shape[-1]
-            flat, flat_product = g_sum.reshape(-1, rows), g_product.reshape(-1, rows)
+            flat = _by_gate(g_sum)
+            flat_product = flat if g_product is g_sum else _by_gate(g_product)
             g_w, g_u, g_bw, g_bu = g_views[cell]
-            np.matmul(flat.T, x.reshape(-1, x.shape[2]), out=g_w)
-            np.matmul(flat_product.T, before.reshape(-1, net.hidden), out=g_u)
-            flat.sum(axis=0, out=g_bw)
-            flat_product.sum(axis=0, out=g_bu)
-            g_x = g_x + (flat @ views[cell][0]).reshape(x.shape)
-            g_state[cell] = g_h
+            np.matmul(flat, x.reshape(-1, x.shape[2]), out=g_w)
+            np.matmul(flat_product, before.reshape(-1, net.hidden), out=g_u)
+            flat.sum(axis=1, out=g_bw)
+            flat_product.sum(axis=1, out=g_bu)
+            g_x = g_x + (flat.T @ views[cell][0]).reshape(x.shape)
+            g_state[cell] = g_h.T
             if g_cell is not None and g_c is not None:
-                g_cell[cell] = g_c
+                g_cell[cell] = g_c.T
         g_out = g_x * mask if dropped else g_x
     return (g_out, g_parameters, g_state, g_cell) if lstm else (g_out, g_parameters, g_state)
