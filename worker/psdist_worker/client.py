@@ -32,7 +32,7 @@ Peer = int  # a shard: what began on the server of that rank; or:
 SCHEDULER: Final = -1
 
 _BLAME_S: Final = 1.0  # how long to wait for the scheduler's word on who is behind
-_TICK_S: Final = 0.25
+_TICK_S: Final = 0.05  # how old the scheduler's idea of our step may be: it names the step in which somebody died
 
 
 class Call:
@@ -150,6 +150,7 @@ class Client:
         self._dead_after_s = settings.dead_after_s
         self._join_by = 0.0
         self._next_alive = 0.0
+        self._told = 0  # the step that the scheduler knows
         self._heard = 0.0  # when the scheduler last said something
         self._ticked = 0.0
 
@@ -274,8 +275,9 @@ class Client:
                     )
                 )
                 return
-            if now >= self._next_alive:
+            if now >= self._next_alive or self.step != self._told:
                 self._next_alive = now + self._heartbeat_s
+                self._told = self.step
                 self._tell_alive()
         self._expire(now)
 
