@@ -18,6 +18,7 @@ from .ir import Array, Instr, Value, View
 __all__ = ["Memory", "plan_memory"]
 
 _ALIGN = 64  # a cache line
+_IN_PLACE = 1 << 15  # bytes from which writing over an operand pays: NumPy's check of overlaps takes 0.5 µs
 
 
 @dataclass
@@ -88,6 +89,7 @@ def plan_memory(instrs: Sequence[Instr], share: bool = True) -> Memory:
                 old = home(operand)
                 if (
                     out.is_temporary
+                    and out.nbytes >= _IN_PLACE
                     and out not in views
                     and out not in roots
                     and first.get(out) == k
