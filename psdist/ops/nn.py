@@ -101,7 +101,11 @@ def LeakyReLU(data: Array, gamma: Array | None = None, /, *,
         return (0.5 * data) * (1 + special.erf(data * _SQRT_HALF))
     if act_type in ("elu", "selu"):
         alpha, scale = (slope, 1.0) if act_type == "elu" else (_SELU_ALPHA, _SELU_SCALE)
-        return scale * np.where(data > 0, data, alpha * np.expm1(np.minimum(data, 0)))
+        y = np.expm1(_below(data))
+        y *= alpha
+        y += unary.relu(data)
+        y *= scale
+        return y
     if act_type == "rrelu":
         if is_train:
             mask = rng.uniform(lower_bound, upper_bound, data.shape).astype(data.dtype)
@@ -109,8 +113,15 @@ def LeakyReLU(data: Array, gamma: Array | None = None, /, *,
             mask = np.full_like(data, (lower_bound + upper_bound) / 2)
         mask = np.where(data > 0, data.dtype.type(1), mask)
         return data * mask, mask
-    below = slope if gamma is None else _by_channel(gamma, data.ndim)
-    return np.where(data > 0, data, data * below)
+    y = _below(data)
+    y *= slope if gamma is None else _by_channel(gamma, data.ndim)
+    y += unary.relu(data)
+    return y
+
+
+def _below(x: Array) -> Any:
+    """min(x, 0), by SIMD."""
+    return np.clip(x, -np.inf, 0)
 
 
 @LeakyReLU.gradient
@@ -124,28 +135,35 @@ def _(*arrays: Array, act_type: str, slope: float, **_: Any) -> Any:
         return g * (0.5 * (1 + special.erf(x * _SQRT_HALF)) + x * density)
     if act_type in ("elu", "selu"):
         alpha, scale = (slope, 1.0) if act_type == "elu" else (_SELU_ALPHA, _SELU_SCALE)
-        return g * np.where(x > 0, scale, y + alpha * scale).astype(x.dtype)
+        slopes = _below(y)
+        slopes += alpha * scale * (x <= 0)
+        slopes += scale * (x > 0)
+        return g * slopes
+    above = g * (x > 0)
+    below = g - above
     if act_type == "prelu":
         gamma = arrays[3]
-        wide = np.where(x > 0, 0, g * x)
+        wide = below * x
         axes = tuple(i for i in range(x.ndim) if i != 1)
-        g_gamma = wide.sum(axis=axes) if gamma.size > 1 else wide.sum(keepdims=True).reshape(gamma.shape)
-        return np.where(x > 0, g, g * _by_channel(gamma, x.ndim)), g_gamma.reshape(gamma.shape)
-    return np.where(x > 0, g, g * slope)
+        g_gamma = wide.sum(axis=axes) if gamma.size > 1 else wide.sum()
+        below *= _by_channel(gamma, x.ndim)
+        return np.add(above, below, out=above), np.reshape(g_gamma, gamma.shape)
+    below *= slope
+    return np.add(above, below, out=above)
 
 
 @op("(*s) -> (*s)", outputs=("output", "mask"), num_visible=1)
 def Dropout(data: Array, /, *, p: float = 0.5, mode: Literal["always", "training"] = "training",
             axes: tuple[int, ...] = (), cudnn_off: bool = False, is_train: bool,
-            rng: np.random.Generator) -> Any:  # fmt: skip
+            rng: np.random.Generator, out: Array | None = None) -> Any:  # fmt: skip
     """In training, each element becomes 0 with probability `p` and the others grow by 1/(1-p); else a copy of the
     array. Along `axes` one draw is shared. Srivastava et al., JMLR 15 (2014)."""
     if p == 0 or not (is_train or mode == "always"):
-        return data.copy(), np.broadcast_to(data.dtype.type(1), data.shape)
+        return np.positive(data, out=out), np.broadcast_to(data.dtype.type(1), data.shape)
     shape = tuple(1 if i in axes else n for i, n in enumerate(data.shape))
     mask = (rng.integers(0, 1 << 16, shape, np.uint16) >= round(p * (1 << 16))).astype(data.dtype)
     mask *= 1 / (1 - p) if p < 1 else 0
-    return data * mask, np.broadcast_to(mask, data.shape)
+    return np.multiply(data, mask, out=out), np.broadcast_to(mask, data.shape)
 
 
 Dropout.gradient(lambda g, _y, mask, _x, /, **_: g * mask)

@@ -93,10 +93,10 @@ def _(g: Array, y: Array, data: Array, /, *, axis: int, temperature: float | Non
 
 @op("(*s) -> (*s)", types=_types)
 def log_softmax(data: Array, /, *, axis: int = -1, temperature: float | None = None, dtype: DType | None = None,
-                use_length: bool = False) -> Any:  # fmt: skip
+                use_length: bool = False, out: Array | None = None) -> Any:  # fmt: skip
     """The logarithm of `softmax`, without taking a logarithm of small numbers."""
     x = _prepared(data, temperature, dtype)
-    y = x - x.max(axis=axis, keepdims=True)
+    y = np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
     y -= np.log(np.exp(y).sum(axis=axis, keepdims=True))
     return y
 

@@ -26,8 +26,14 @@ def sigmoid(x: Array, out: Array | None = None) -> Any:
     return y
 
 
+_SMALL = 2048  # elements below which the shorter way into NumPy counts for more than SIMD
+
+
 def relu(x: Array, out: Array | None = None) -> Any:
-    return np.maximum(x, x.dtype.type(0), out=out)
+    """max(x, 0). NumPy's clip is SIMD, its maximum with a number is not."""
+    if x.size < _SMALL:
+        return np.maximum(x, x.dtype.type(0), out=out)
+    return np.clip(x, 0, np.inf, out=out)
 
 
 def softrelu(x: Array, out: Array | None = None) -> Any:
@@ -36,7 +42,7 @@ def softrelu(x: Array, out: Array | None = None) -> Any:
     np.negative(y, out=y)
     np.exp(y, out=y)
     np.log1p(y, out=y)
-    y += np.maximum(x, x.dtype.type(0))
+    y += relu(x)
     return y
 
 
@@ -243,10 +249,13 @@ def smooth_l1(data: Array, /, *, scalar: float = 1.0) -> Any:
     """Huber's loss with σ = `scalar`: (σx)²/2 where |x| < 1/σ², else |x| - 1/(2σ²)."""
     s2 = scalar * scalar
     size = np.abs(data)
-    return np.where(size < 1 / s2, 0.5 * s2 * np.square(data), size - 0.5 / s2)
+    core = np.minimum(size, 1 / s2)  # |x| up to the bend, then constant
+    size -= core
+    size += (0.5 * s2) * np.square(core)
+    return size
 
 
 @smooth_l1.gradient
 def _(g: Array, _y: Array, data: Array, /, *, scalar: float) -> Any:
     s2 = scalar * scalar
-    return g * np.where(np.abs(data) < 1 / s2, s2 * data, np.sign(data))
+    return g * np.clip(s2 * data, -1, 1)

@@ -183,6 +183,7 @@ EXAMPLES = {
         Example(ints(2, 3, 4), (3, 4), (3, 4)),
         Example(ints(2, 3), (3, 4), (3, 4)),
         Example(ints(2, 5), (5,), (5,)),
+        Example(ints(2, 70, 60), (70, 60), (70, 60), grad=False, ask=False),
     ],
     "_ravel_multi_index": [Example(ints(3, 2, 5), shape=(3, 4)), Example(ints(2, 3, 2), shape=(2, 3, 4))],
     "_unravel_index": [Example(ints(12, 5), shape=(3, 4)), Example(ints(24, 3), shape=(2, 3, 4))],
