@@ -90,6 +90,7 @@ def _setting(variable: str, default: Any, meaning: str, parse: Callable[[str], A
 
 
 _COUNT = _integer(1, 65535, "a whole number from 1 to 65535")
+_ROUNDS = _integer(0, 2**31 - 1, "a whole number of rounds")
 _COPIES = _integer(0, 16, "a whole number from 0 to 16")
 _PORT = _integer(1, 65535, "a port from 1 to 65535")
 _RANK = _integer(0, 65534, "a whole number from 0 to 65534")
@@ -163,6 +164,16 @@ class Settings:
         "how safe a push is when it counts as done: applied, replicated, on-disk; by default replicated where "
         "there are replicas",
         _ack,
+    )
+    snapshot_dir: str = _setting(
+        "PSDIST_SNAPSHOT_DIR", "", "where servers write snapshots; a folder that all of them share", str
+    )
+    snapshot_every: int = _setting(
+        "PSDIST_SNAPSHOT_EVERY", 0, "rounds from one snapshot to the next; 0: none", _ROUNDS
+    )
+    snapshot_keep: int = _setting("PSDIST_SNAPSHOT_KEEP", 3, "how many snapshots are kept", _COUNT)
+    restore: str = _setting(
+        "PSDIST_RESTORE", "", "the snapshot, or the folder of snapshots, with which the job begins", str
     )
     draws_bars: bool = _setting(
         "PSDIST_DRAW_BARS",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,6 +110,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIN:MAX",
         help="go on when workers die or are added, as long as there are so many",
     )
+    run.add_argument("--snapshot-dir", metavar="DIR", default="", help="where servers write snapshots")
+    run.add_argument(
+        "--snapshot-every",
+        type=int,
+        metavar="N",
+        default=100,
+        help="rounds from one to the next (default: %(default)s)",
+    )
+    run.add_argument(
+        "--snapshot-keep", type=int, metavar="N", default=3, help="how many are kept (default: %(default)s)"
+    )
+    run.add_argument("--restore", metavar="DIR", default="", help="go on from the newest snapshot there")
     run.add_argument(
         "--restarts",
         type=int,
@@ -147,6 +160,8 @@ def _parser() -> argparse.ArgumentParser:
         replicas=0,
         elastic="",
         restarts=0,
+        snapshot_dir="",
+        restore="",
     )
 
     status = commands.add_parser("status", help="show a running job")
@@ -184,6 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     torture.add_arguments(tortured)
     tortured.set_defaults(action=_torture, name="torture")
+
+    snapshot = commands.add_parser(
+        "snapshot", help="list, inspect, verify or restore snapshots", add_help=False
+    )
+    snapshot.add_argument("rest", nargs=argparse.REMAINDER)
+    snapshot.set_defaults(action=_snapshot, name="snapshot")
 
     keygen = commands.add_parser("keygen", help="make a job's CURVE keys")
     keygen.add_argument("file", type=Path, help="the file to write, readable by you only; must not exist")
@@ -260,6 +281,7 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
             replicas=options.replicas,
             elastic=_elastic(options.elastic),
             restarts=options.restarts,
+            snapshots=_snapshots(options),
         )
         screen = Screen.on(sys.stdout.buffer, sys.stderr.buffer)
         with (
@@ -273,6 +295,29 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
     if verdict.text:
         screen.say(verdict.text)
     return verdict.exit_code
+
+
+def _snapshots(options: argparse.Namespace) -> dict[str, str]:
+    """The variables that say where snapshots are written, and from which one the job goes on."""
+    variables = {}
+    if options.snapshot_dir:
+        variables["PSDIST_SNAPSHOT_DIR"] = os.path.abspath(options.snapshot_dir)
+        variables["PSDIST_SNAPSHOT_EVERY"] = str(options.snapshot_every)
+        variables["PSDIST_SNAPSHOT_KEEP"] = str(options.snapshot_keep)
+        if options.snapshot_every < 1 or options.snapshot_keep < 1:
+            raise ConfigError("--snapshot-every and --snapshot-keep are 1 or more")
+    if options.restore:
+        if not os.path.isdir(options.restore):
+            raise ConfigError(f"--restore {options.restore}: no such folder")
+        variables["PSDIST_RESTORE"] = os.path.abspath(options.restore)
+    return variables
+
+
+def _snapshot(options: argparse.Namespace) -> int:
+    """The servers' own tool, in a process of its own: the launcher does not know the servers' code."""
+    _refuse_command(options)
+    argv = [sys.executable, "-m", "psdist_server.snapshot", *options.rest]
+    return subprocess.run(argv, check=False).returncode
 
 
 def _elastic(text: str) -> tuple[int, int] | None:

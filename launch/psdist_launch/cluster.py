@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psdist.errors import ConfigError
 from psdist.settings import Role
@@ -49,6 +49,7 @@ class Cluster:
     insecure: bool = False
     replicas: int = 0  # copies of each server's arrays, on other servers
     elastic: tuple[int, int] | None = None  # the fewest and the most workers with which the job goes on
+    snapshots: Mapping[str, str] = field(default_factory=dict)  # variables that say where and when
     restarts: int = 0  # how often each member is started again that the job can do without
 
     def __post_init__(self) -> None:
@@ -108,6 +109,7 @@ class Cluster:
             "PSDIST_JOB": self.job,
             "PSDIST_RANK": str(member.rank),
             "PSDIST_KEY_FILE": self.key_file,
+            **self.snapshots,
             "PSDIST_INCARNATION": str(incarnation),
             "PSDIST_REPLICAS": str(self.replicas),
             "PSDIST_ELASTIC": f"{self.elastic[0]}:{self.elastic[1]}" if self.elastic else "",

@@ -11,7 +11,7 @@ import signal
 import sys
 from types import FrameType
 
-from psdist.errors import ConfigError
+from psdist.errors import PSError
 from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
 
@@ -29,7 +29,7 @@ def main(settings: Settings | None = None) -> int:
     )
     try:
         loop = open_loop(Settings.read() if settings is None else settings)
-    except ConfigError as e:
+    except PSError as e:
         _log.error("%s", e)
         return 2
 

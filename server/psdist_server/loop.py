@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,10 +26,11 @@ from psdist.wire import BadMessage, Message, decode, encode
 from psdist.wire import messages as m
 
 from . import sockets
+from .disk import Disk
 from .membership import End, Membership, who
 from .scheduler import Scheduler
 from .server import Server
-from .shard import SCHEDULER, Destination, Out
+from .shard import SCHEDULER, Destination, Out, Shard
 
 __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
 
@@ -176,6 +179,7 @@ class SchedulerLoop(Loop):
             start_timeout_s=settings.start_timeout_s,
             replicas=settings.replicas,
             elastic=settings.elastic,
+            is_restored=bool(settings.restore),
         )
         self._state = ""
 
@@ -243,12 +247,15 @@ class ServerLoop(Loop):
         self.address = f"tcp://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
         self._peers: dict[Destination, sockets.Socket] = {}  # to the servers that keep our copies
         token = secrets.randbits(63)
+        self._disk = Disk(settings) if settings.snapshot_dir else None
         self._server = Server(
             settings.job,
             incarnation=settings.incarnation,
             token=token,
             heartbeat_s=settings.heartbeat_s,
             dead_after_s=settings.dead_after_s,
+            snapshot_every=settings.snapshot_every if settings.snapshot_dir else 0,
+            first=_restorer(settings) if settings.restore else None,
         )
         self._membership = Membership(
             job=settings.job,
@@ -352,9 +359,17 @@ class ServerLoop(Loop):
     def _step(self, sender: bytes, message: Message, now: float) -> Out:
         return self._server.step(sender, message, now)
 
+    def close(self) -> None:
+        if self._disk is not None:
+            self._disk.close()
+        super().close()
+
     def _tick(self, now: float) -> End | None:
         server, membership = self._server, self._membership
         self._send(server.tick(now))
+        if self._disk is not None and server.view is not None:
+            for taken in server.taken():
+                self._disk.write(taken, server.view.num_servers)
         if server.fenced:
             membership.end(server.fenced)
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))
@@ -379,6 +394,31 @@ class ServerLoop(Loop):
         for message in messages:
             if not sockets.send(self._dealer, encode(message)):
                 self.num_undelivered += 1
+
+
+def _restorer(settings: Settings) -> Callable[[int, int], Shard]:
+    """What makes the shards with which a job begins that goes on from a snapshot. Raises ConfigError,
+    BadSnapshot."""
+    from . import snapshot  # only now: few servers need it
+
+    found = snapshot.latest(Path(settings.restore))
+    for _ in snapshot.load(found):  # now, while it is still a mistake of the settings
+        pass
+
+    def first(number: int, num_shards: int) -> Shard:
+        shard = snapshot.restored(
+            found,
+            settings.job,
+            number,
+            num_shards,
+            settings.slice_nbytes,
+            heartbeat_s=settings.heartbeat_s,
+            dead_after_s=settings.dead_after_s,
+        )
+        _log.info("shard %d begins at step %d of %s", number, found.step, found.path)
+        return shard
+
+    return first
 
 
 def _duties(server: Server) -> str:

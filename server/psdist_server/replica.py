@@ -52,6 +52,7 @@ from psdist.wire.messages import (
 from .rounds import Slice
 from .shard import SCHEDULER, Applied, Asked, Destination, Out, Rewritten, Shard
 from .state import Place, batches, put_settings, put_slices, settings_of, slices_of
+from .taking import Taken, Taker
 from .updates import Refused
 
 __all__ = ["BROKEN", "Backup", "Changes", "Copy", "Link", "Primary"]
@@ -176,6 +177,8 @@ class Primary:
         self._lax: set[Destination] = set()  # connections that do not wait for copies
         self._news: Out = []  # for the scheduler
         self.is_fenced = False
+        self.taker: Taker | None = None  # of snapshots
+        self.taken: list[Taken] = []  # that are complete, to be written
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
         """Take one message of a worker, or a View; what to send because of it."""
@@ -184,6 +187,8 @@ class Primary:
         if self.is_fenced:
             return []
         out = self.shard.step(sender, message, now)
+        if self.taker is not None and (taken := self.taker.look()) is not None:
+            self.taken.append(taken)
         if not self.copies:
             return [self._as_promised(pair) for pair in out] if self.shard.max_ack > ACK_APPLIED else out
         changes = self._publish(now)

@@ -133,9 +133,11 @@ class Scheduler:
         start_timeout_s: float,
         replicas: int = 0,
         elastic: tuple[int, int] | None = None,
+        is_restored: bool = False,
     ) -> None:
         """`replicas`: copies of each server's shard, on others. `elastic`: the fewest and the most workers with which
-        the job goes on; None: with those that it began with, and no others."""
+        the job goes on; None: with those that it began with, and no others. `is_restored`: the shards are
+        not empty at first, so that copies have to be made."""
         self.job = job
         self.state: State = "joining"
         self.reason = ""
@@ -144,6 +146,7 @@ class Scheduler:
         self._wanted = {"worker": num_workers, "server": num_servers}
         self._replicas = max(0, min(replicas, num_servers - 1))
         self._elastic = elastic
+        self._is_restored = is_restored
         self._shards: list[_Shard] = []
         self._began = now
         self._heartbeat_s = heartbeat_s
@@ -381,7 +384,8 @@ class Scheduler:
         num = self._wanted["server"]
         for rank in range(num):
             backups = [(rank + i) % num for i in range(1, self._replicas + 1)]
-            self._shards.append(_Shard(rank, backups, set(backups)))
+            # empty copies are complete
+            self._shards.append(_Shard(rank, backups, set() if self._is_restored else set(backups)))
         self._change()
 
     def _can_be_replaced(self, role: str) -> bool:

@@ -9,7 +9,7 @@ A destination is a connection's routing id, or `SCHEDULER`, or one of `links`, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from psdist.wire.messages import (
@@ -34,6 +34,7 @@ from psdist.wire.messages import (
 
 from .replica import BROKEN, Backup, Changes, Link, Primary
 from .shard import SCHEDULER, Destination, Out, Shard
+from .taking import Taken, Taker
 
 __all__ = ["Server"]
 
@@ -61,7 +62,11 @@ class Server:
         token: int = 0,
         heartbeat_s: float = 1.0,
         dead_after_s: float = 8.0,
+        snapshot_every: int = 0,
+        first: Callable[[int, int], Shard] | None = None,
     ) -> None:
+        """`snapshot_every`: take the state every so many rounds; 0: never. `first(i, n)` is shard i of n with which the
+        job begins; by default an empty one."""
         self.job = job
         self.view: View | None = None
         self.fenced = ""  # why this process must end without a word: another one serves its shards
@@ -71,6 +76,8 @@ class Server:
         self._token = token
         self._heartbeat_s = heartbeat_s
         self._dead_after_s = dead_after_s
+        self._snapshot_every = snapshot_every
+        self._first = first
         self._links: dict[Destination, Link] = {}
         self._shard_of: dict[Destination, int] = {}  # whom a connection was shown to
         self._sources: dict[int, _Source] = {}  # by token
@@ -168,8 +175,10 @@ class Server:
                 primary = self.primaries.get(number)
                 if primary is None:
                     backup = self.backups.pop(number, None)
-                    shard = backup.shard if backup is not None else self._new_shard()
+                    shard = backup.shard if backup is not None else self._first_shard(number, view)
                     primary = self.primaries[number] = Primary(number, shard)
+                    if self._snapshot_every:
+                        primary.taker = Taker(number, shard, self._snapshot_every)
                 primary.shard.max_ack = ACK_REPLICATED if view.replicas else ACK_APPLIED
                 copies = {rank: links[rank] for rank in place.backups if rank in links}
                 out += primary.set_copies(copies, view.epoch, now)
@@ -186,6 +195,16 @@ class Server:
         for sender, hello in early:
             out += self._hello(sender, hello, now)
         return out
+
+    def taken(self) -> list[Taken]:
+        """The snapshots to be written now; each is given once."""
+        taken = [one for primary in self.primaries.values() for one in primary.taken]
+        for primary in self.primaries.values():
+            primary.taken = []
+        return taken
+
+    def _first_shard(self, number: int, view: View) -> Shard:
+        return self._first(number, view.num_servers) if self._first is not None else self._new_shard()
 
     def _new_shard(self) -> Shard:
         return Shard(self.job, heartbeat_s=self._heartbeat_s, dead_after_s=self._dead_after_s)

@@ -14,7 +14,7 @@ requests.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -152,6 +152,7 @@ class Shard:
         self.each = False  # apply every push as it comes, not whole rounds
         self.updates = Updates()
         self.max_ack = ACK_APPLIED  # the durability that a push may ask for
+        self.on_round: Callable[[Slice], None] | None = None  # is told after each round of a slice
         self.effects: list[Effect] | None = None  # what changed; a list when somebody keeps a copy
         self._out: Out = []
 
@@ -474,6 +475,8 @@ class Shard:
         self.updates.apply(piece, grad, clock)
         if self.effects is not None:
             self.effects.append(Applied(piece, grad, clock, ranks))
+        if self.on_round is not None:
+            self.on_round(piece)
 
     def _settle(self, piece: Slice) -> None:
         piece.settle(self._ranks, self.each, self.apply)

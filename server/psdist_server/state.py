@@ -135,7 +135,8 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
         if piece is None:
             piece = shard.slices[number, offset] = key.add(offset, value)
         piece.value = value
-        piece.state = tuple(np.array(next(values)) for _ in range(count)) if num_updates else None
+        state = tuple(np.array(next(values)) for _ in range(count))
+        piece.state = state if count or num_updates else None
         piece.clock, piece.num_updates = clock, num_updates
         piece.applied = dict(next(applied) for _ in range(num_applied))
     shard.count()

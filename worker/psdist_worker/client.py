@@ -32,7 +32,9 @@ Peer = int  # a shard: what began on the server of that rank; or:
 SCHEDULER: Final = -1
 
 _BLAME_S: Final = 1.0  # how long to wait for the scheduler's word on who is behind
-_TICK_S: Final = 0.05  # how old the scheduler's idea of our step may be: it names the step in which somebody died
+_TICK_S: Final = (
+    0.05  # how old the scheduler's idea of our step may be: it names the step in which somebody died
+)
 
 
 class Call:

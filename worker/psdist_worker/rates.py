@@ -26,14 +26,14 @@ class Rates:
         self._round = -1  # the latest round that a push was made for
 
     def set_optimizer(
-        self, optimizer: Any, infos: dict[Key, KeyInfo], next_seq: Callable[[], int]
+        self, optimizer: Any, infos: dict[Key, KeyInfo], next_seq: Callable[[], int], *, goes_on: bool = False
     ) -> Callable[[], m.SetOptimizer]:
-        """What to tell each server."""
+        """What to tell each server. `goes_on`: the rounds before were updates of this optimizer, too."""
         self.optimizer = optimizer
         self._wire = name, numbers = optimizer.to_wire()
         clock = max((info.clock for info in infos.values()), default=0)
         self._round = clock - 1
-        self._base = optimizer.begin_num_update - clock
+        self._base = optimizer.begin_num_update - (0 if goes_on else clock)
         self._count()
         self._told = lr, wd = float(optimizer.learning_rate), float(optimizer.wd)
         lr_mult, wd_mult = (self._multipliers(which, infos) for which in ("lr_mult", "wd_mult"))
@@ -61,12 +61,6 @@ class Rates:
             return None
         self._told = rates
         return (clock if begins else clock + 1), *rates
-
-    def continues(self) -> None:
-        """The job was running when this worker came: the updates before were counted, too."""
-        self._base = self.optimizer.begin_num_update
-        self._count()
-        self._told = float(self.optimizer.learning_rate), float(self.optimizer.wd)
 
     def resume(self) -> None:
         """The optimizer's count was loaded: go on from there."""

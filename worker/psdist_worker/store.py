@@ -111,9 +111,9 @@ class DistKVStore(KVStore):
             raise ConfigError(
                 "PSDIST_ACK=replicated, but this job keeps no copies: start it by `psdist run --replicas 1`"
             )
-        if self._client.is_late:
+        if self._client.is_late or self._settings.restore:
             self._catch_up()
-        elif self._staleness and self._client.leads:
+        if not self._client.is_late and self._staleness and self._client.leads:
             self.set_staleness(self._staleness)
 
     def _catch_up(self) -> None:
@@ -383,11 +383,13 @@ class DistKVStore(KVStore):
             )
         self._check()
         self._optimizer = optimizer
-        if self._client.leads or self._settings.elastic is not None:  # another may have to lead later
+        # another may have to lead later
+        if self._client.leads or self._client.is_late or self._settings.elastic is not None:
             with self._lock:
-                message = self._rates.set_optimizer(optimizer, self._infos, self._client.next_seq)
+                message = self._rates.set_optimizer(
+                    optimizer, self._infos, self._client.next_seq, goes_on=bool(self._begins)
+                )
         if self._client.is_late:  # the servers have it; the others will not come to a barrier here
-            self._rates.continues()
             return
         if self._client.leads:
             self._ask_servers(lambda: message(), "set_optimizer")

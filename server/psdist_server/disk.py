@@ -1,0 +1,80 @@
+"""The thread that writes snapshots, so that a slow disk does not stop the training.
+
+The arrays that it is given are not written by anybody: a value that somebody holds is copied before it
+changes. A snapshot that cannot be written is told of and given up; the training goes on, and the next one may
+succeed. While one is being written, one more may wait; further ones are left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from psdist.settings import Settings
+
+from . import snapshot
+from .taking import Taken
+
+__all__ = ["Disk"]
+
+_log = logging.getLogger("psdist.server")
+
+_MAX_WAITING: Final = 2  # of one server's shards; each holds a copy of the optimizer's state
+
+
+class Disk:
+    """A `with` block around the thread. `close` lets it write what it was given."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = Path(settings.snapshot_dir)
+        self._job = settings.job
+        self._keep = settings.snapshot_keep
+        self._waiting: queue.Queue[tuple[Taken, int] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name="psdist-disk", daemon=True)
+        self._is_closed = False
+        self.num_written = 0
+        self.num_failed = 0
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, taken: Taken, num_shards: int) -> None:
+        """Have a shard's state written."""
+        if self._waiting.qsize() >= _MAX_WAITING:
+            self.num_failed += 1
+            _log.warning(
+                "the disk is too slow: shard %d is not in the snapshot of step %d", taken.shard, taken.step
+            )
+        else:
+            self._waiting.put((taken, num_shards))
+
+    def close(self) -> None:
+        """Write what was given, and end. May be called twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (work := self._waiting.get()) is not None:
+            taken, num_shards = work
+            began = time.monotonic()
+            try:
+                path = snapshot.write(self._folder, self._job, num_shards, taken, self._keep)
+            except (OSError, snapshot.BadSnapshot) as e:
+                self.num_failed += 1
+                _log.error("shard %d could not be written for step %d: %s", taken.shard, taken.step, e)
+            else:
+                self.num_written += 1
+                _log.info("wrote %s in %.2f s", path, time.monotonic() - began)

@@ -1,0 +1,434 @@
+"""Snapshots on disk: a shard's state as a file, all shards of one step as a folder with a manifest.
+
+    DIR/step-000000000100/shard-0000.psd   ...   manifest.json
+
+A file is written beside, synced and renamed, and then the folder is synced: it is there whole, or not at all.
+Whoever finds that all shards of a step are there writes the manifest, and removes older snapshots; a step
+without a manifest does not count. Every frame has a digest, the file has one of them all, and the manifest
+names each file's: what is truncated, flipped or swapped is refused whole, naming file and offset.
+
+A file is a magic line and then records: a message of the protocol each, after the first, which says in JSON
+what the file is. A record is the number of its frames, and for each frame its length and digest, then the
+frames. The last record has no frames; the file's digest follows.
+
+    python -m psdist_server.snapshot ls | inspect | verify | restore ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from psdist.errors import ConfigError, ProtocolError, PSError
+from psdist.wire import decode, encode
+from psdist.wire.messages import CopySettings, CopySlices, key_label, key_number
+
+from .shard import Shard
+from .state import put_settings, put_slices
+from .taking import Taken
+
+__all__ = ["BadSnapshot", "Snapshot", "find", "load", "main", "restored", "write"]
+
+_MAGIC: Final = b"psdist snapshot 1\n"
+_COUNT: Final = struct.Struct("<I")
+_FRAME: Final = struct.Struct("<Q16s")
+_DIGEST_NBYTES: Final = 16
+_MAX_FRAMES: Final = 4096
+_MANIFEST: Final = "manifest.json"
+
+
+class BadSnapshot(PSError):
+    """A snapshot that is not whole: nothing of it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A complete snapshot, as its manifest tells it."""
+
+    path: Path
+    job: str
+    step: int
+    num_shards: int
+    files: dict[str, str]  # name: digest
+    written_at: float
+    nbytes: int
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def write(folder: Path, job: str, num_shards: int, taken: Taken, keep: int) -> Path:
+    """Write one shard of a snapshot; the last shard of a step completes it. Raises OSError."""
+    step = folder / f"step-{taken.step:012d}"
+    step.mkdir(parents=True, exist_ok=True)
+    _sync(folder)
+    about = {"job": job, "shard": taken.shard, "num_shards": num_shards, "step": taken.step}
+    path = step / _file_name(taken.shard)
+    with _beside(path) as file:
+        _write_records(file, about, taken.messages)
+    _complete(folder, step, job, num_shards, taken.step, keep)
+    return path
+
+
+def _file_name(shard: int) -> str:
+    return f"shard-{shard:04d}.psd"
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name only when all of it is on the disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_records(
+    file: BinaryIO, about: dict[str, Any], messages: Sequence[CopySettings | CopySlices]
+) -> None:
+    whole = blake2b(digest_size=_DIGEST_NBYTES)
+
+    def put(data: Any) -> None:
+        whole.update(data)
+        file.write(data)
+
+    put(_MAGIC)
+    first: list[Any] = [json.dumps(about).encode()]
+    for frames in (first, *(encode(message) for message in messages)):
+        views = [memoryview(frame).cast("B") for frame in frames]
+        put(_COUNT.pack(len(views)))
+        for view in views:
+            put(_FRAME.pack(view.nbytes, _digest(view)))
+        for view in views:
+            file.write(view)  # its digest is in the whole's
+    put(_COUNT.pack(0))
+    file.write(whole.digest())
+
+
+def _digest(data: Any) -> bytes:
+    return blake2b(data, digest_size=_DIGEST_NBYTES).digest()
+
+
+def _complete(folder: Path, step: Path, job: str, num_shards: int, number: int, keep: int) -> None:
+    """Write the manifest when all shards are there; then there is one snapshot too many, perhaps."""
+    paths = [step / _file_name(shard) for shard in range(num_shards)]
+    if not all(path.exists() for path in paths):
+        return
+    manifest = {
+        "psdist snapshot": 1,
+        "job": job,
+        "step": number,
+        "num_shards": num_shards,
+        "written_at": time.time(),
+        "files": {path.name: _last_digest(path) for path in paths},
+    }
+    with _beside(step / _MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=1).encode())
+    complete = find(folder)
+    for old in complete[:-keep]:
+        _remove(old.path)
+    for other in folder.glob("step-*"):  # what was begun and never completed
+        if other < step and not (other / _MANIFEST).exists():
+            _remove(other)
+
+
+def _remove(step: Path) -> None:
+    """The manifest goes first: what is half removed is no snapshot."""
+    (step / _MANIFEST).unlink(missing_ok=True)
+    for path in step.iterdir():
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another server does the same
+        step.rmdir()
+
+
+def _last_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        file.seek(-_DIGEST_NBYTES, os.SEEK_END)
+        return file.read().hex()
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def find(folder: Path) -> list[Snapshot]:
+    """The complete snapshots in a folder, oldest first; of a snapshot's own folder, that one."""
+    paths = [folder] if (folder / _MANIFEST).exists() else sorted(folder.glob("step-*"))
+    return [_manifest(path) for path in paths if (path / _MANIFEST).exists()]
+
+
+def latest(folder: Path, step: int | None = None) -> Snapshot:
+    """The newest snapshot, or that of a step. Raises ConfigError when there is none."""
+    found = [one for one in find(folder) if step is None or one.step == step]
+    if not found:
+        what = "no complete snapshot" if step is None else f"no complete snapshot of step {step}"
+        raise ConfigError(f"{folder}: {what} is there")
+    return found[-1]
+
+
+def _manifest(path: Path) -> Snapshot:
+    file = path / _MANIFEST
+    try:
+        told = json.loads(file.read_bytes())
+        files = {str(name): str(digest) for name, digest in told["files"].items()}
+        nbytes = sum((path / name).stat().st_size for name in files)
+        job, step, num = str(told["job"]), int(told["step"]), int(told["num_shards"])
+        if sorted(files) != [_file_name(shard) for shard in range(num)]:
+            raise ValueError(f"it names {len(files)} files for {num} shards")
+        return Snapshot(path, job, step, num, files, float(told["written_at"]), nbytes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise BadSnapshot(f"{file}: not the manifest of a whole snapshot: {e}") from e
+
+
+def load(snapshot: Snapshot) -> Iterator[CopySettings | CopySlices]:
+    """All that a snapshot holds, shard after shard. Raises BadSnapshot."""
+    for shard in range(snapshot.num_shards):
+        path = snapshot.path / _file_name(shard)
+        about = {
+            "job": snapshot.job,
+            "shard": shard,
+            "num_shards": snapshot.num_shards,
+            "step": snapshot.step,
+        }
+        yield from _read_records(path, about, snapshot.files[path.name])
+
+
+def _read_records(path: Path, about: dict[str, Any], digest: str) -> Iterator[CopySettings | CopySlices]:
+    """The messages of one file, after all of it was checked once: nothing of a bad one is used."""
+    for _ in _records(path, about, digest):
+        pass
+    for frames, offset in _records(path, about, digest):
+        try:
+            message = decode(frames)
+        except ProtocolError as e:
+            raise BadSnapshot(f"{path}: at byte {offset}: {e}") from e
+        if not isinstance(message, CopySettings | CopySlices):
+            raise BadSnapshot(
+                f"{path}: at byte {offset}: {type(message).__name__} has no place in a snapshot"
+            )
+        yield message
+
+
+def _records(path: Path, about: dict[str, Any], digest: str) -> Iterator[tuple[list[bytearray], int]]:
+    """(frames, offset) of each record but the first, checked."""
+    whole = blake2b(digest_size=_DIGEST_NBYTES)
+
+    def wrong(offset: int, what: str) -> BadSnapshot:
+        return BadSnapshot(f"{path}: at byte {offset}: {what}; nothing of this snapshot is used")
+
+    try:
+        file = open(path, "rb")  # noqa: SIM115  (closed by the with below)
+    except OSError as e:
+        raise BadSnapshot(f"{path}: {e.strerror}; nothing of this snapshot is used") from e
+    with file:
+        size = os.fstat(file.fileno()).st_size
+
+        def get(num: int, is_told: bool = True) -> bytes:
+            offset = file.tell()
+            data = file.read(num) if num <= size else b""
+            if len(data) != num:
+                raise wrong(offset, f"the file ends, {num} bytes were to come")
+            if is_told:
+                whole.update(data)
+            return data
+
+        if get(len(_MAGIC)) != _MAGIC:
+            raise wrong(0, "this is no snapshot of psdist")
+        is_first = True
+        while True:
+            offset = file.tell()
+            (num,) = _COUNT.unpack(get(_COUNT.size))
+            if num == 0:
+                break
+            if num > _MAX_FRAMES:
+                raise wrong(offset, f"a record of {num} frames")
+            heads = [_FRAME.unpack(get(_FRAME.size)) for _ in range(num)]
+            frames = []
+            for nbytes, wanted in heads:
+                at = file.tell()
+                frame = bytearray(get(nbytes, is_told=False))
+                if _digest(frame) != wanted:
+                    raise wrong(at, f"the {nbytes} bytes from here have changed since they were written")
+                frames.append(frame)
+            if not is_first:
+                yield frames, offset
+                continue
+            is_first = False
+            told = json.loads(bytes(frames[0]))
+            if told != about:
+                raise wrong(offset, f"this is {told}, in the place of {about}")
+        end = file.tell()
+        if file.read(_DIGEST_NBYTES) != whole.digest():
+            raise wrong(end, "the digest of the whole file is another")
+        if whole.hexdigest() != digest:
+            raise wrong(end, "the file is another than the manifest names")
+        if file.read(1):
+            raise wrong(end + _DIGEST_NBYTES, "there is more than was written")
+
+
+# --- restoring ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Whole:
+    """One key, put together again."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    arrays: list[Any]  # the value, then the state
+    clock: int = 0
+    num_updates: int = 0
+
+
+def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]:
+    """The settings and the keys of a snapshot. Raises BadSnapshot."""
+    settings: CopySettings | None = None
+    keys: dict[str, _Whole] = {}
+    for message in load(snapshot):
+        if isinstance(message, CopySettings):
+            settings = message
+            continue
+        values = iter(message.values)
+        for i, name in enumerate(message.names):
+            shape = message.shapes[i]
+            key = keys.get(name)
+            if key is None:
+                dtype = np.dtype(message.dtypes[i])
+                key = keys[name] = _Whole(
+                    name, dtype, shape, [np.zeros(int(np.prod(shape, dtype=np.int64)), dtype)]
+                )
+            key.clock = max(key.clock, message.clocks[i])
+            key.num_updates = max(key.num_updates, message.num_updates[i])
+            for j in range(1 + message.counts[i]):
+                value = next(values)
+                if j == len(key.arrays):
+                    key.arrays.append(np.zeros(key.arrays[0].size, value.dtype))
+                offset = message.offsets[i]
+                key.arrays[j][offset : offset + value.size] = value
+    return settings, keys
+
+
+def restored(
+    snapshot: Snapshot, job: str, number: int, num_shards: int, slice_nbytes: int, **options: Any
+) -> Shard:
+    """The shard with which a job begins that goes on from a snapshot, cut anew for its number of servers.
+    Raises BadSnapshot."""
+    from psdist.kvstore.partition import partition  # only now: with the store comes much else
+
+    settings, keys = _wholes(snapshot)
+    shard = Shard(job, **options)
+    if settings is not None:
+        put_settings(shard, settings)
+        shard.controls.clear()  # of workers of another job
+    for key in keys.values():
+        cut = partition(
+            key_number(key.name), key.arrays[0].size, key.dtype.itemsize, num_shards, slice_nbytes
+        )
+        for one in cut:
+            if one.server != number:
+                continue
+            values = [array[one.offset : one.offset + one.length] for array in key.arrays]
+            num = len(values) - 1
+            columns: tuple[list[int], ...]
+            columns = [one.offset], [key.clock], [key.num_updates], [num], [0], [], []
+            put_slices(
+                shard,
+                CopySlices(0, 0, number, (key.name,), (key.dtype.name,), (key.shape,), *columns, values),
+            )
+    return shard
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`psdist snapshot ...`."""
+    parser = argparse.ArgumentParser(prog="psdist snapshot", description="Look at snapshots, and use them.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, what in (
+        ("ls", "list the complete snapshots"),
+        ("inspect", "show what a snapshot holds"),
+        ("verify", "read all of a snapshot and check it"),
+        ("restore", "write the arrays to a .params file; for a job: psdist run --restore DIR"),
+    ):
+        command = commands.add_parser(name, help=what)
+        command.add_argument("folder", type=Path, metavar="DIR")
+        command.set_defaults(action=globals()[f"_{name}"])
+        if name != "ls":
+            command.add_argument("--step", type=int, help="which one (default: the newest)")
+        if name == "restore":
+            command.add_argument("--to", type=Path, required=True, metavar="FILE", help="the .params file")
+    options = parser.parse_args(argv)
+    try:
+        options.action(options)
+    except PSError as e:
+        print(f"psdist snapshot: {e}", file=sys.stderr)
+        return 2 if isinstance(e, ConfigError) else 1
+    return 0
+
+
+def _ls(options: argparse.Namespace) -> None:
+    for one in find(options.folder):
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.written_at))
+        print(
+            f"step {one.step:<8} {when}  {one.nbytes / 1e6:10.1f} MB  {one.num_shards} shards  job {one.job}"
+        )
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    snapshot = latest(options.folder, options.step)
+    settings, keys = _wholes(snapshot)
+    rule = settings.name if settings is not None and settings.name else "none"
+    print(f"step {snapshot.step} of job {snapshot.job}, {snapshot.num_shards} shards; optimizer: {rule}")
+    for key in keys.values():
+        state = f", state of {len(key.arrays) - 1} arrays" if len(key.arrays) > 1 else ""
+        print(f"  {key_label(key.name)}: {key.dtype.name} {key.shape}, clock {key.clock}{state}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    snapshot = latest(options.folder, options.step)
+    num = sum(len(message.names) for message in load(snapshot) if isinstance(message, CopySlices))
+    print(f"step {snapshot.step}: {num} slices in {len(snapshot.files)} files are whole")
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from psdist import nd
+
+    snapshot = latest(options.folder, options.step)
+    _, keys = _wholes(snapshot)
+    arrays = {
+        key.name[2:]: nd.array(key.arrays[0].reshape(key.shape), dtype=key.dtype) for key in keys.values()
+    }
+    nd.save(str(options.to), arrays)
+    print(f"wrote {len(arrays)} arrays of step {snapshot.step} to {options.to}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
