@@ -1,0 +1,44 @@
+"""Every example runs, and learns what it says."""
+
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn.datasets")
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+# example: arguments, and whether what its main() gives is good
+LEARNT = {
+    "autograd_regression": (["--epochs", "30"], lambda error: error < 0.45),
+    "bucketing_lstm": (["--epochs", "3"], lambda perplexity: perplexity < 4),
+    "custom_operator": ([], lambda accuracy: accuracy > 0.75),
+    "data_parallel": ([], lambda accuracy: accuracy > 0.75),
+    "feedforward": ([], lambda accuracy: accuracy > 0.85),
+    "gan": (["--steps", "600"], lambda distance: distance < 0.3),
+    "lenet": (["--epochs", "3"], lambda accuracy: accuracy > 0.85),
+    "matrix_factorization": (["--epochs", "5"], lambda rmse: rmse < 0.3),
+    "multi_task": (["--epochs", "4"], lambda accuracies: min(accuracies) > 0.8),
+    "sparse_linear": (["--epochs", "8"], lambda accuracy: accuracy > 0.85),
+}
+ELSEWHERE = {"train_digits"}  # tested with the launcher
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_an_example_learns(name, monkeypatch, tmp_path):
+    arguments, good = LEARNT[name]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    found = example.main()
+    assert good(found), found
+
+
+def test_every_example_is_run():
+    assert {p.stem for p in EXAMPLES.glob("*.py")} == {*LEARNT, *ELSEWHERE}
