@@ -93,6 +93,11 @@ class KVStore(ABC):
         """
         if out is None:
             raise ConfigError(f"pull {key!r}: no `out`; wanted arrays to write to")
+        if getattr(out, "stype", "default") != "default" and key in self._specs:
+            value = np.empty(self._specs[key].shape, self._specs[key].dtype)
+            self.pull(key, out=value, priority=priority)
+            out[:] = value
+            return
         self._pull(self._checked("pull", key, out), priority)
 
     def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
@@ -110,8 +115,40 @@ class KVStore(ABC):
         self.pull(key, out=out, priority=priority)
 
     def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
-        """Read only the rows `row_ids`."""
-        raise ConfigError(f"row_sparse_pull {key!r}: this store holds dense arrays only; use pull")
+        """Read the rows `row_ids` of the keys' values into `out`: for each key an array or a list of arrays, and as
+        many arrays of row numbers (or one for all). A row_sparse array then stores these rows only; a dense one
+        keeps its other rows.
+
+        Raises UnknownKey, BadValue.
+        """
+        if out is None or row_ids is None:
+            raise ConfigError(
+                f"row_sparse_pull {key!r}: wanted `out`, arrays to write to, and `row_ids`, their rows"
+            )
+        keys = list(key) if isinstance(key, (list, tuple)) else [key]
+        outs = list(out) if isinstance(key, (list, tuple)) else [out]
+        ids = list(row_ids) if isinstance(key, (list, tuple)) and isinstance(row_ids, (list, tuple)) else None
+        if len(outs) != len(keys) or (ids is not None and len(ids) != len(keys)):
+            raise ConfigError(
+                f"row_sparse_pull: {len(keys)} keys, {len(outs)} outs, {_count(row_ids)} of row_ids"
+            )
+        for i, k in enumerate(keys):
+            targets = list(outs[i]) if isinstance(outs[i], (list, tuple)) else [outs[i]]
+            rows = row_ids if ids is None else ids[i]
+            rows = list(rows) if isinstance(rows, (list, tuple)) else [rows] * len(targets)
+            if len(rows) != len(targets):
+                raise ConfigError(
+                    f"row_sparse_pull {k!r}: {len(targets)} arrays, but {len(rows)} arrays of row_ids"
+                )
+            spec = self._specs.get(k)
+            if spec is None:
+                raise UnknownKey(_never_initialised(k, self._specs))
+            value = np.empty(spec.shape, spec.dtype)
+            self.pull(k, out=value, priority=priority)
+            for target, wanted in zip(targets, rows, strict=True):
+                _put_rows(
+                    k, target, value, np.unique(np.asarray(getattr(wanted, "_data", wanted)).astype(np.int64))
+                )
 
     # --- how values change ------------------------------------------------------------------------
 
@@ -249,6 +286,16 @@ def _array(verb: str, key: Key, value: Any) -> Array[Any]:
     if not isinstance(array, np.ndarray):
         raise ConfigError(f"{verb} {key!r}: {type(value).__name__}, wanted an NDArray")
     return array
+
+
+def _put_rows(key: Key, target: Any, value: Array[Any], rows: Array[Any]) -> None:
+    if rows.size and (rows[0] < 0 or rows[-1] >= len(value)):
+        bad = rows[0] if rows[0] < 0 else rows[-1]
+        raise BadValue(f"row_sparse_pull {key!r}: row {bad}; the value has {len(value)} rows")
+    if target.stype == "row_sparse":
+        target.store(value[rows], rows)
+    else:
+        target._data[rows] = value[rows]
 
 
 def _check_cast(verb: str, key: Key, given: np.dtype[Any], wanted: np.dtype[Any]) -> None:

@@ -293,6 +293,11 @@ class RowSparseNDArray(BaseSparseNDArray):
             return self
         raise NotSupportedForSparseNDArray("__getitem__ (only x[:] is)", None, key)
 
+    def store(self, data: Array, rows: Array) -> None:
+        """Store these rows, in ascending order, and no others."""
+        held = _rows(np.asarray(data, self.dtype), np.asarray(rows, np.int64), self.shape)
+        self._held = held
+
     def retain(self, indices: Any) -> NDArray:
         """Only the rows `indices`; what is not stored stays zero."""
         return retain(self, indices)
