@@ -21,6 +21,7 @@ from ..errors import ShapeError
 from .signature import Shape
 
 Array = NDArray[Any]
+_PIECE = 1 << 13  # floats of a transposition: 32 KB
 _BLOCK = 1 << 18  # floats: 1 MB, about half of a core's second cache
 
 
@@ -100,11 +101,14 @@ def batch_last(x: Array) -> Any:
 
 
 def batch_first(x: Array, out: Array | None = None) -> Any:
-    """(c, *space, n) as (n, c, *space)."""
-    turned = x.reshape(-1, x.shape[-1]).T
+    """(c, *space, n) as (n, c, *space), in pieces that the first cache holds."""
+    n = x.shape[-1]
     if out is None:
-        return np.ascontiguousarray(turned).reshape(x.shape[-1], *x.shape[:-1])
-    out.reshape(len(out), -1)[...] = turned
+        out = np.empty((n, *x.shape[:-1]), x.dtype)
+    rows, flat = x.reshape(-1, n), out.reshape(n, -1)
+    step = max(1, _PIECE // n)
+    for start in range(0, len(rows), step):
+        flat[:, start : start + step] = rows[start : start + step].T
     return out
 
 
