@@ -91,7 +91,8 @@ class Executor:
         self._plans: dict[bool, Plan] = {}  # by is_train, made when first needed
         p = self._program
         self.outputs: list[NDArray] = [NDArray(np.empty(p.shapes[s], p.dtypes[s]), ctx) for s in p.heads]
-        self._heads: list[Array] = []  # the outputs' gradients
+        self._heads: list[Array] = []  # the outputs' gradients, where a plan reads them
+        self._ones = [np.broadcast_to(np.ones((), p.dtypes[s]), p.shapes[s]) for s in p.heads]
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ class Executor:
                         f"backward: output '{self._symbol.list_outputs()[k]}' is not a loss, so its gradient is wanted in "
                         "out_grads; for its sum as the loss, give mx.nd.ones of its shape"
                     )
-                grads.append(np.broadcast_to(np.ones((), self._program.dtypes[slot]), shape))
+                grads.append(self._ones[k])
             elif not isinstance(given, NDArray):
                 raise TypeError(f"backward: out_grads[{k}] is a {type(given).__name__}; wanted an NDArray")
             elif given.shape != shape:

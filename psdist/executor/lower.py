@@ -70,10 +70,11 @@ def lower(
     use_rules: bool = True,
     trace: bool = True,
     winograd: bool = True,
+    keeps: bool = True,
 ) -> Lowered:
     """The instructions of a program. `requests` says of each argument: write, add or null."""
     low = _Lowering(program, is_train, requests, use_rules, trace)
-    low.b.winograd = winograd
+    low.b.winograd, low.b.keeps = winograd, keeps and with_backward
     for step in program.steps:
         low.forward(step)
     for k, slot in enumerate(program.heads):

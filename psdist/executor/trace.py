@@ -38,6 +38,8 @@ class Builder:
         self.node = ""
         self.back = False
         self.winograd = True  # whether 3×3 convolutions may go by tiles
+        self.keeps = True  # whether transforms stay in memory for the way back
+        self.kept: dict[Value, Value] = {}  # data of a convolution by tiles -> its transform
         self.changing: set[Value] = (
             set()
         )  # bound values that some operator writes: a copy of one is a real copy

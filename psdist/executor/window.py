@@ -24,7 +24,7 @@ from ..ops.pool import _Pool
 from .ir import Array, At, Copy, Instr, Step, Value, call_into
 from .lower import rule
 from .trace import Builder
-from .winograd import WinogradConvolve, WinogradWeight, tiles_of
+from .winograd import WinogradConvolve, WinogradWeight, kept_size, tiles_of
 
 __all__ = ["Geometry", "innermost"]
 
@@ -341,7 +341,11 @@ def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) ->
     bias = ins[2] if len(ins) > 2 else None
     tiles = tiles_of(g, x.dtype) if b.winograd else None
     if tiles is not None:
-        b.emit(WinogradConvolve(b.ordered(x, y.order), weight, bias, y, tiles))
+        x = b.ordered(x, y.order)
+        keep = None
+        if is_train and b.keeps and step.needs and step.needs[1]:
+            keep = b.kept[x] = Value((kept_size(tiles),), x.dtype)
+        b.emit(WinogradConvolve(x, weight, bias, y, tiles, keep=keep))
         return [y]
     pad = _own_pad(g, len(shape) - 2)
     wide = _padded(b, x, pad, pad)
@@ -370,7 +374,8 @@ def _convolution_back(
         made = Value(weight.shape, weight.dtype)
         tiles = tiles_of(g, x.dtype) if b.winograd else None
         if tiles is not None:
-            b.emit(WinogradWeight(head, b.ordered(x, order), made, tiles))
+            own = b.ordered(x, order)
+            b.emit(WinogradWeight(head, b.kept.get(own, own), made, tiles, own in b.kept))
         else:
             b.emit(ConvolveWeight(head, _padded(b, x, pad, pad), made, g))
         found[1] = made

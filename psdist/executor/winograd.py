@@ -22,7 +22,7 @@ import numpy as np
 
 from .ir import Array, At, Instr, Step, Value
 
-__all__ = ["Tiles", "WinogradConvolve", "WinogradWeight", "tiles_of"]
+__all__ = ["Tiles", "WinogradConvolve", "WinogradWeight", "kept_size", "tiles_of"]
 
 _COLUMNS = 128  # of a block's matrix products, at least
 _G = np.array(
@@ -190,8 +190,20 @@ def _data_size(g: Tiles, channels: int) -> int:
     )
 
 
-def _transform_data(x: Array, room: _Room, g: Tiles, first: int, rows: int) -> tuple[list[Step], Array]:
-    """The steps that give Bᵀ d B of a block's tiles, and where it lies: (36, c, rows · across · n)."""
+def kept_size(g: Tiles) -> int:
+    """Floats of the data's transform, all blocks one after another."""
+    return 36 * g.c * g.down * g.across * g.n
+
+
+def _rows(whole: Array, g: Tiles, channels: int, first: int, rows: int) -> Array:
+    """Some rows of tiles, of the transform of all: (6, 6, channels, rows, across, n)."""
+    return whole.reshape(6, 6, channels, g.down, g.across, g.n)[:, :, :, first : first + rows]
+
+
+def _transform_data(
+    x: Array, room: _Room, g: Tiles, first: int, rows: int, into: Array | None = None
+) -> tuple[list[Step], Array]:
+    """The steps that give Bᵀ d B of a block's tiles, and where it lies: (6, 6, c, rows, across, n), `into` if given."""
     c, across = x.shape[0], g.across
     wide = room.take(c, 4 * rows + 2, 4, across + 1, g.n)
     steps = _spread(x, wide, 4 * first, g.pad[0], g.pad[1], across + 1)
@@ -201,12 +213,12 @@ def _transform_data(x: Array, room: _Room, g: Tiles, first: int, rows: int) -> t
     size = math.prod(line)
     lines = [wide[:, k : k + 4 * (rows - 1) + 1 : 4] for k in range(6)]
     steps += _six(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
-    made = room.take(6, 6, c, rows, across, g.n)
+    made = room.take(6, 6, c, rows, across, g.n) if into is None else into
     columns = [half[:, :, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
     part = (6, c, rows, across, g.n)
     size = math.prod(part)
     steps += _six(columns, [made[:, k] for k in range(6)], s[:size].reshape(part), t[:size].reshape(part))
-    return steps, made.reshape(36, c, -1)
+    return steps, made
 
 
 class WinogradConvolve(Instr):
@@ -215,12 +227,22 @@ class WinogradConvolve(Instr):
     __slots__ = ("flipped", "g")
 
     def __init__(
-        self, x: Value, weight: Value, bias: Value | None, out: Value, g: Tiles, flipped: bool = False
+        self,
+        x: Value,
+        weight: Value,
+        bias: Value | None,
+        out: Value,
+        g: Tiles,
+        flipped: bool = False,
+        keep: Value | None = None,
     ) -> None:
+        """With `keep` the data's transform stays there for the weight's gradient."""
         one = g.rows * g.across * g.n
         block = _data_size(g, g.c) + (36 + 24 + 16 + 12) * g.f * one
         room = [Value((block,), x.dtype), Value((36, g.f, g.c), x.dtype), Value((9, g.f, g.c), x.dtype)]
-        super().__init__([x, weight] if bias is None else [x, weight, bias], [out], room)
+        super().__init__(
+            [x, weight] if bias is None else [x, weight, bias], [out] if keep is None else [out, keep], room
+        )
         self.g = g
         self.flipped = flipped
 
@@ -239,6 +261,7 @@ class WinogradConvolve(Instr):
         g = self.g
         x, y = (at(v).transpose(v.order) for v in (self.reads[0], self.writes[0]))
         room, turned, nine = map(at, self.scratch)
+        kept = at(self.writes[1]) if len(self.writes) > 1 else None
         weight = at(self.reads[1])
         if self.flipped:
             weight = weight.swapaxes(0, 1)[..., ::-1, ::-1]
@@ -248,10 +271,16 @@ class WinogradConvolve(Instr):
         ]
         for first, rows in g.blocks():
             block = _Room(room)
-            new, data = _transform_data(x, block, g, first, rows)
+            into = None if kept is None else _rows(kept, g, g.c, first, rows)
+            new, data = _transform_data(x, block, g, first, rows, into)
             steps += new
+            if kept is None:
+                columns = data.reshape(36, g.c, -1)
+            else:
+                line = g.across * g.n
+                columns = kept.reshape(36, g.c, -1)[:, :, first * line : (first + rows) * line]
             product = block.take(36, g.f, rows * g.across * g.n)
-            steps.append((np.matmul, (turned, data, product)))
+            steps.append((np.matmul, (turned, columns, product)))
             steps += self._output(product.reshape(6, 6, g.f, rows, g.across, g.n), block, y, first, rows)
             if len(self.reads) > 2:
                 part = y[:, 4 * first : 4 * (first + rows)]
@@ -280,19 +309,24 @@ class WinogradConvolve(Instr):
 
 
 class WinogradWeight(Instr):
-    """The weight's gradient of a 3×3 convolution, by tiles."""
+    """The weight's gradient of a 3×3 convolution, by tiles: from the data, or from its transform if that was kept.
 
-    __slots__ = ("g",)
+    The head is transformed block by block, and the products are made of all tiles at once: long sums are quicker.
+    """
 
-    def __init__(self, head: Value, x: Value, out: Value, g: Tiles) -> None:
+    __slots__ = ("from_kept", "g")
+
+    def __init__(self, head: Value, x: Value, out: Value, g: Tiles, from_kept: bool) -> None:
         one = g.rows * g.across * g.n
-        block = _data_size(g, g.c) + (16 + 24 + 2 * 24 + 36) * g.f * one
-        sums = [Value((36, g.f, g.c), x.dtype), Value((36, g.f, g.c), x.dtype), Value((9, g.f, g.c), x.dtype)]
-        super().__init__([head, x], [out], [Value((block,), x.dtype), *sums])
+        block = max(_data_size(g, g.c), (16 + 24 + 2 * 24) * g.f * one)
+        whole = [(36 * g.f * g.down * g.across * g.n,)] + ([] if from_kept else [(kept_size(g),)])
+        shapes = [(block,), (36, g.f, g.c), (9, g.f, g.c), *whole]
+        super().__init__([head, x], [out], [Value(shape, x.dtype) for shape in shapes])
         self.g = g
+        self.from_kept = from_kept
 
     def key(self) -> Any:
-        return ("winograd weight", self.g)
+        return ("winograd weight", self.g, self.from_kept)
 
     @property
     def title(self) -> str:
@@ -304,33 +338,38 @@ class WinogradWeight(Instr):
 
     def steps(self, at: At) -> list[Step]:
         g = self.g
-        head, x = (at(v).transpose(v.order) for v in self.reads)
-        room, total, part, nine = map(at, self.scratch)
+        head, x = at(self.reads[0]).transpose(self.reads[0].order), at(self.reads[1])
+        room, total, nine, heads, *rest = map(at, self.scratch)
+        data = x if self.from_kept else rest[0]
         steps: list[Step] = []
         for first, rows in g.blocks():
-            block = _Room(room)
-            new, data = _transform_data(x, block, g, first, rows)
-            steps += new
-            wide = block.take(g.f, 4 * rows, 4, g.across, g.n)
-            steps += _spread(head, wide, 4 * first, 0, 0, g.across)
-            half = block.take(6, g.f, rows, 4, g.across, g.n)
-            s, t = block.take(2, 6 * g.f * rows * 4 * g.across * g.n)
-            line = half.shape[1:]
-            size = math.prod(line)
-            lines = [wide[:, k::4] for k in range(4)]
-            steps += _up(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
-            made = block.take(6, 6, g.f, rows, g.across, g.n)
-            shape = (6, g.f, rows, g.across, g.n)
-            size = math.prod(shape)
-            columns = [half[:, :, :, k] for k in range(4)]
-            steps += _up(
-                columns, [made[:, k] for k in range(6)], s[:size].reshape(shape), t[:size].reshape(shape)
-            )
-            product = total if first == 0 else part
-            steps.append((np.matmul, (made.reshape(36, g.f, -1), data.swapaxes(1, 2), product)))
-            if first:
-                steps.append((np.add, (total, part, total)))
+            if not self.from_kept:
+                lies = x.transpose(self.reads[1].order)
+                steps += _transform_data(lies, _Room(room), g, first, rows, _rows(data, g, g.c, first, rows))[
+                    0
+                ]
+            steps += self._transform_head(head, _Room(room), _rows(heads, g, g.f, first, rows), first, rows)
+        steps.append(
+            (np.matmul, (heads.reshape(36, g.f, -1), data.reshape(36, g.c, -1).swapaxes(1, 2), total))
+        )
         steps.append((np.matmul, (_GG.T, total.reshape(36, -1), nine.reshape(9, -1))))
         out = at(self.writes[0])
-        steps.append((np.copyto, (out, nine.reshape(3, 3, g.f, g.c).transpose(2, 3, 0, 1))))
-        return steps
+        return [*steps, (np.copyto, (out, nine.reshape(3, 3, g.f, g.c).transpose(2, 3, 0, 1)))]
+
+    def _transform_head(self, head: Array, room: _Room, made: Array, first: int, rows: int) -> list[Step]:
+        """A g Aᵀ of a block's tiles."""
+        g = self.g
+        wide = room.take(g.f, 4 * rows, 4, g.across, g.n)
+        steps = _spread(head, wide, 4 * first, 0, 0, g.across)
+        half = room.take(6, g.f, rows, 4, g.across, g.n)
+        s, t = room.take(2, 6 * g.f * rows * 4 * g.across * g.n)
+        line = half.shape[1:]
+        size = math.prod(line)
+        lines = [wide[:, k::4] for k in range(4)]
+        steps += _up(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
+        shape = (6, g.f, rows, g.across, g.n)
+        size = math.prod(shape)
+        columns = [half[:, :, :, k] for k in range(4)]
+        return steps + _up(
+            columns, [made[:, k] for k in range(6)], s[:size].reshape(shape), t[:size].reshape(shape)
+        )
