@@ -202,6 +202,13 @@ class Settings:
         _flag,
     )
 
+    failpoint: str = _setting(
+        "PSDIST_FAILPOINT",
+        "",
+        "faults that tests order, such as server1.receive-Push=kill@17: see psdist/failpoints.py",
+        str,
+    )
+
     def __post_init__(self) -> None:
         if self.dead_after_s < 2 * self.heartbeat_s:
             raise ConfigError(

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 import zmq
 
 from psdist.errors import ConfigError
+from psdist.failpoints import open_failpoints
 from psdist.settings import Settings
 from psdist.wire import BadMessage, Message, decode, encode
 from psdist.wire import messages as m
@@ -49,6 +50,7 @@ class Loop:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._points = open_failpoints(settings)
         self._context: zmq.Context[sockets.Socket] = zmq.Context()
         self._poller = zmq.Poller()
         self._gate: sockets.Gate | None = None
@@ -148,7 +150,12 @@ class Loop:
             except BadMessage as e:
                 self._refuse(sender, e)
                 continue
-            self._send(self._step(sender, message, time.monotonic()))
+            if self._points is not None:
+                self._points.at("receive", message)
+            out = self._step(sender, message, time.monotonic())
+            if self._points is not None:
+                self._points.at("handled", message)
+            self._send(out)
 
     def _refuse(self, sender: bytes, error: BadMessage) -> None:
         self.num_refused += 1
@@ -158,9 +165,19 @@ class Loop:
 
     def _send(self, out: Out) -> None:
         for destination, message in out:
-            if not sockets.send(self._router, [destination, *encode(message)]):
-                self.num_undelivered += 1
+            if not self._put(self._router, message, destination):
                 _log.debug("%s was not delivered: its connection is gone or full", type(message).__name__)
+
+    def _put(self, sock: sockets.Socket, message: Message, destination: Destination | None = None) -> bool:
+        """Give a message to a socket; whether it took it."""
+        if self._points is not None:
+            self._points.at("send", message)
+        frames = encode(message)
+        is_sent = sockets.send(sock, frames if destination is None else [destination, *frames])
+        if self._points is not None:
+            self._points.at("sent", message)
+        self.num_undelivered += not is_sent
+        return is_sent
 
 
 class SchedulerLoop(Loop):
@@ -303,6 +320,8 @@ class ServerLoop(Loop):
                 self.num_refused += 1
                 _log.warning("the scheduler sent what is no message: %s", e)
                 continue
+            if self._points is not None:
+                self._points.at("receive", message)
             now = time.monotonic()
             self._tell(self._membership.step(message, now))
             if isinstance(message, m.Welcome):
@@ -342,6 +361,8 @@ class ServerLoop(Loop):
                 self.num_refused += 1
                 _log.warning("a server sent what is no message: %s", e)
                 continue
+            if self._points is not None:
+                self._points.at("receive", message)
             self._send(self._server.step(destination, message, time.monotonic()))
 
     def _send(self, out: Out) -> None:
@@ -352,8 +373,8 @@ class ServerLoop(Loop):
                 self._tell([message])
             elif (peer := self._peers.get(destination)) is None:
                 to_others.append(pair)
-            elif not sockets.send(peer, encode(message)):
-                self.num_undelivered += 1  # it will be sent again, since nobody acknowledges it
+            else:
+                self._put(peer, message)  # what is not acknowledged will be sent again
         super()._send(to_others)
 
     def _step(self, sender: bytes, message: Message, now: float) -> Out:
@@ -392,8 +413,7 @@ class ServerLoop(Loop):
 
     def _tell(self, messages: list[Message]) -> None:
         for message in messages:
-            if not sockets.send(self._dealer, encode(message)):
-                self.num_undelivered += 1
+            self._put(self._dealer, message)
 
 
 def _restorer(settings: Settings) -> Callable[[int, int], Shard]:

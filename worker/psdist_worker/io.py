@@ -28,6 +28,7 @@ import zmq.auth
 import zmq.utils.garbage  # now, not at the first send: so its exit handler runs after the store's, which sends
 
 from psdist.errors import PSError, TransportError
+from psdist.failpoints import open_failpoints
 from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
 from psdist.wire import BadMessage, decode, encode
@@ -148,6 +149,7 @@ class _Loop:
     ) -> None:
         self._client = client
         self._settings = settings
+        self._points = open_failpoints(settings)
         self._context = context
         self._bell = bell
         self._sockets: dict[Peer, _Socket] = {}
@@ -238,6 +240,8 @@ class _Loop:
                 heapq.heappop(heap)  # given up before it was sent
                 continue
             frames = request.frames if request is not None else None
+            if self._points is not None:
+                self._points.at("send", send.message)
             try:
                 parts: Sequence[Any] = encode(send.message) if frames is None else frames
                 sock.send_multipart(parts, zmq.DONTWAIT, copy=False)
@@ -247,6 +251,8 @@ class _Loop:
                     self._poller.modify(sock, zmq.POLLIN | zmq.POLLOUT)
                 return
             heapq.heappop(heap)
+            if self._points is not None:
+                self._points.at("sent", send.message)
         if peer in self._is_full:
             self._is_full.discard(peer)
             self._poller.modify(sock, zmq.POLLIN)
@@ -264,7 +270,11 @@ class _Loop:
             except BadMessage as e:
                 self._client.bad_message(peer, e, e.seq)
                 continue
+            if self._points is not None:
+                self._points.at("receive", message)
             self._client.receive(peer, message, now)
+            if self._points is not None:
+                self._points.at("handled", message)
 
     def _read_monitor(self, peer: Peer, monitor: _Socket, now: float) -> None:
         while True:
