@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -119,7 +120,8 @@ def train_with_stops(
         if opt != "none":
             kv.set_optimizer(make_optimizer(opt))
         outs = [nd.zeros(SHAPES[key]) for key in keys]
-        for step in range(num_rounds):
+        assert isinstance(kv, store.DistKVStore)
+        for step in range(kv.begins_at, num_rounds):
             grads = [nd.array(value) for value in gradients(kv.rank, step).values()]
             if step in (stops or ()):
                 print(f"round {step}", flush=True)
@@ -130,10 +132,14 @@ def train_with_stops(
                     kv.pull(key, out=outs[i], priority=-i)
             else:
                 kv.pushpull(keys, grads, out=outs)
-        assert isinstance(kv, store.DistKVStore)
         view = kv._client.view
         assert view is not None
-        return {"rank": kv.rank, "digest": digest(outs), "epoch": view.epoch}
+        return {
+            "rank": kv.rank,
+            "digest": digest(outs),
+            "epoch": view.epoch,
+            "begins_at": kv.begins_at,
+        }
 
 
 def train_elastic(until: int, lost: int = 0, stop: int = -1) -> dict[str, Any]:
@@ -165,7 +171,7 @@ def train_elastic(until: int, lost: int = 0, stop: int = -1) -> dict[str, Any]:
         "rank": kv.rank,
         "begins_at": begins_at,
         "first": first,
-        "pushes": [int(b - a) for a, b in zip(values, values[1:], strict=False)],
+        "pushes": [int(b - a) for a, b in itertools.pairwise(values)],
         "digest": digest([out]),
     }
 
