@@ -175,8 +175,8 @@ def store(instrs: Sequence[Instr]) -> list[Instr]:
     done: set[int] = set()  # copies that need not be made any more
     for instr in instrs:
         bound = instr.writes[0].bound if isinstance(instr, Copy) else None
-        if bound is None or bound[0] == "aux":
-            continue
+        if bound is None or bound[0] not in ("out", "grad"):
+            continue  # what an operator changes may be read until the change
         v, target = instr.reads[0], instr.writes[0]
         place = target
         maker = made_by.get(v)

@@ -14,6 +14,7 @@ from .. import name as names
 from ..base import NotImplementedForSymbol
 from ..context import Context, current_context
 from ..errors import BadType, GraphError, NoSuchFile, ShapeError
+from ..ops.params import REQUIRED
 from ..ops.registry import Op
 from ..ops.signature import Shape
 from . import file, infer
@@ -435,6 +436,11 @@ def compose(
                     f"{op.name}: '{key}' belongs to the variable: give {owner}=mx.sym.Variable(..., {hidden}=...)"
                 )
     own = {k: v for k, v in params.items() if k in op.params and v is not None}
+    own |= {
+        k: "None"
+        for k, v in params.items()
+        if v is None and k in op.params and op.params[k].default is REQUIRED
+    }
     if user:
         op.parse(user)  # raises, with the nearest name
     live = {k: v for k, v in own.items() if op.params[k].annotation is Any}
