@@ -2,6 +2,7 @@
 
 from . import (
     columns,
+    contrib,
     conv,
     create,
     ctc,
@@ -39,6 +40,7 @@ __all__ = [
     "all_names",
     "all_ops",
     "columns",
+    "contrib",
     "conv",
     "create",
     "ctc",

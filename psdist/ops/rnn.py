@@ -302,8 +302,8 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
             w, u, b_w, b_u = next(weights)
             w, u = w * factors, u * factors
             b_w, b_u = b_w[:, None] * factors, b_u[:, None] * factors
-            np.matmul(w, x.swapaxes(1, 2), out=gates[d])
-            gates[d] += b_w if mode == "gru" else b_w + b_u
+            share = (w @ x.reshape(-1, x.shape[2]).T).reshape(len(w), net.steps, net.batch)
+            np.add(share.swapaxes(0, 1), b_w if mode == "gru" else b_w + b_u, out=gates[d])
             cell = layer * net.directions + d
             c0 = None if state_cell is None else np.ascontiguousarray(state_cell[cell].T)
             h, c = _forward_steps(

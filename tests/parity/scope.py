@@ -16,7 +16,11 @@ OUTSIDE = (
     "_quantized", "_sample_unique", "_CachedOp", "_CustomFunction", "_NDArray", "_Native", "_NoGradient", "_CrossDeviceCopy",
     "_broadcast_backward", "_split_v2_backward", "_foreach", "_while_loop", "_cond",
 )  # fmt: skip
-IN = ("_contrib_CTCLoss", "_contrib_ctc_loss", "_sample_unique_zipfian")
+IN = (
+    "_contrib_CTCLoss", "_contrib_ctc_loss", "_sample_unique_zipfian", "_contrib_arange_like", "_contrib_div_sqrt_dim",
+    "_contrib_quadratic", "_contrib_gradientmultiplier", "_contrib_round_ste", "_contrib_sign_ste", "_contrib_allclose",
+    "_contrib_index_copy", "_contrib_index_array", "_contrib_AdaptiveAvgPooling2D",
+)  # fmt: skip
 
 
 def signatures():

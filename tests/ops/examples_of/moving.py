@@ -226,3 +226,17 @@ EXAMPLES = {
     ],
     "SequenceReverse": [Example((4, 3, 2)), Example((4, 3, 2), ints(5, 3, low=1), use_sequence_length=True)],
 }
+EXAMPLES |= {
+    "_contrib_arange_like": [
+        Example((2, 3), **p) for p in ({}, {"axis": 1}, {"start": 2.0, "step": 0.5, "repeat": 2})
+    ],
+    "_contrib_div_sqrt_dim": [Example((2, 3))],
+    "_contrib_quadratic": [Example((2, 3), a=0.5, b=2.0, c=1.0)],
+    "_contrib_gradientmultiplier": [Example((2, 3), scalar=0.5, grad=False)],
+    "_contrib_round_ste": [Example((2, 3), grad=False)],
+    "_contrib_sign_ste": [Example((2, 3), grad=False)],
+    "_contrib_allclose": [Example((2, 3), (2, 3), grad=False, backward=False)],
+    "_contrib_index_copy": [Example((5, 2), Draw((3,), kind="range"), (3, 2), grad=False, dtypes=ONE)],
+    "_contrib_index_array": [Example((2, 3), **p) for p in ({}, {"axes": (1,)}, {"axes": (1, 0)})],
+    "_contrib_AdaptiveAvgPooling2D": [Example((1, 2, 5, 7), output_size=s) for s in ((2, 3), (1,), (4, 4))],
+}
