@@ -72,12 +72,12 @@ _contrib_round_ste.gradient(lambda g, _y, _x, /: g)
 _contrib_sign_ste.gradient(lambda g, _y, _x, /: g)
 
 
-@op("(*s), (*s) -> (1)", types="T, T -> uint8")
+@op("(*s), (*s) -> ()", types="T, T -> uint8")
 def _contrib_allclose(
     a: Array, b: Array, /, *, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = True
 ) -> Any:
     """1 if every two elements agree to within `atol` + `rtol` · |b|, else 0."""
-    return np.array([np.allclose(a, b, rtol, atol, equal_nan)], np.uint8)
+    return np.array(np.allclose(a, b, rtol, atol, equal_nan), np.uint8)
 
 
 @op("(n, *s), (k), (k, *s) -> (n, *s)", types="T, I, T -> T")

@@ -96,6 +96,13 @@ _ROWS = [
 # fmt: on
 
 
+# the gradient of one operand alone, where the other's would be work for nothing
+_PARTS: dict[str, tuple[_Binary, ...]] = {
+    "mul": (lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
+    "div": (lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g / b) * y),
+}
+
+
 def _nowhere(_g: Array, _y: Array, *_inputs: Array, **_params: Any) -> None:
     """The gradient of a function made of steps."""
 
@@ -129,6 +136,7 @@ def _register(row: _Row) -> None:
     )
     same.gradient(row.gradient or _nowhere)
     wide.gradient(row.gradient or _nowhere)
+    same.gradient_parts = wide.gradient_parts = _PARTS.get(row.name)
     _register_scalar(row, compute)
 
 

@@ -82,6 +82,9 @@ class Op:
         False  # the first output is the first input, reshaped at most: a plan may let them share memory
     )
     gradient_kernel: Callable[..., Any] | None = None
+    gradient_parts: tuple[Callable[..., Any], ...] | None = (
+        None  # (g, y, *inputs) -> one input's gradient, for each
+    )
     gradient_asks: frozenset[str] = frozenset()  # of `needs` and `is_train`
     unused: frozenset[int] = field(default_factory=frozenset)  # positions that the gradient does not use
 
