@@ -79,6 +79,13 @@ def _range(text: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or (":" in host and host[0] != "["):
+        raise _Wrong("HOST:PORT, such as 10.0.0.7:9100 or [fd00::7]:9100")
+    return text
+
+
 def _ack(text: str) -> Literal["applied", "replicated", "on-disk"]:
     if text not in ("applied", "replicated", "on-disk"):
         raise _Wrong("applied, replicated or on-disk")
@@ -110,6 +117,15 @@ class Settings:
     num_servers: int = _setting("DMLC_NUM_SERVER", 0, "how many servers the job has", _COUNT)
     node_host: str = _setting(
         "DMLC_NODE_HOST", "", "the address that others reach this process by; by default found by itself", str
+    )
+    node_port: int = _setting(
+        "PSDIST_NODE_PORT", 0, "the port that a server listens on; by default the system chooses one", _PORT
+    )
+    advertise: str = _setting(
+        "PSDIST_ADVERTISE",
+        "",
+        "HOST:PORT by which others reach this server, where that is not what it listens on (NAT, mapped ports)",
+        _host_and_port,
     )
     worker_id: int | None = _setting(
         "DMLC_WORKER_ID", None, "the rank that a worker wants; PSDIST_RANK goes before it", _RANK
@@ -148,6 +164,12 @@ class Settings:
     )
     dead_after_s: float = _setting(
         "PSDIST_DEAD_AFTER", 8.0, "silence after which a process counts as dead; several heartbeats", _seconds
+    )
+    scheduler_away_s: float = _setting(
+        "PSDIST_SCHEDULER_AWAY",
+        60.0,
+        "how long training goes on without the scheduler, which may be started again meanwhile",
+        _seconds,
     )
     close_timeout_s: float = _setting(
         "PSDIST_CLOSE_TIMEOUT", 5.0, "how long close() may take to say goodbye and to deliver", _seconds

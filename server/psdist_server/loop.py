@@ -261,7 +261,8 @@ class ServerLoop(Loop):
             raise
         self._poller.register(self._dealer, zmq.POLLIN)
         shown = settings.node_host or self.host
-        self.address = f"tcp://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+        at = settings.advertise or f"{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+        self.address = f"tcp://{at}"
         self._peers: dict[Destination, sockets.Socket] = {}  # to the servers that keep our copies
         token = secrets.randbits(63)
         self._disk = Disk(settings) if settings.snapshot_dir else None
@@ -286,6 +287,7 @@ class ServerLoop(Loop):
             start_timeout_s=settings.start_timeout_s,
             heartbeat_s=settings.heartbeat_s,
             dead_after_s=settings.dead_after_s,
+            scheduler_away_s=settings.scheduler_away_s,
         )
 
     def _listen(self) -> tuple[sockets.Socket, str, int]:
@@ -296,7 +298,7 @@ class ServerLoop(Loop):
                 host = "0.0.0.0"  # reached through another address, as behind NAT
         else:
             host = sockets.local_address(sockets.resolve(settings.root_uri, "DMLC_PS_ROOT_URI"))
-        sock, port = sockets.bind(self._context, settings, self._keys, host, 0)
+        sock, port = sockets.bind(self._context, settings, self._keys, host, settings.node_port)
         return sock, host, port
 
     def _begin(self, now: float) -> None:

@@ -141,7 +141,7 @@ def bind(
         if e.errno == zmq.EADDRINUSE:
             raise ConfigError(
                 f"port {port} on {host} is in use by another process; stop that, or choose another port "
-                "(DMLC_PS_ROOT_PORT for the scheduler)"
+                "(DMLC_PS_ROOT_PORT for the scheduler, PSDIST_NODE_PORT for a server)"
             ) from e
         raise ConfigError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
     return sock, int(sock.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])

@@ -49,6 +49,8 @@ def test_a_server_takes_no_notice_of_a_workers_id() -> None:
         ("PSDIST_REQUEST_TIMEOUT", "nan", "a number of seconds above 0"),
         ("PSDIST_SLICE_BYTES", "5000", "a multiple of 64"),
         ("PSDIST_INSECURE", "yes", "0 or 1"),
+        ("PSDIST_ADVERTISE", "10.0.0.7", "HOST:PORT, such as 10.0.0.7:9100"),
+        ("PSDIST_ADVERTISE", "fd00::7:9100", "HOST:PORT, such as 10.0.0.7:9100 or [fd00::7]:9100"),
     ],
 )
 def test_a_wrong_value_names_variable_value_and_what_was_wanted(
