@@ -90,7 +90,13 @@ class Cluster:
 
     def survives(self, member: Member) -> bool:
         """Whether the job may go on without `member`; the scheduler decides."""
-        return {"server": self.replicas > 0, "worker": self.elastic is not None}.get(member.role, False)
+        match member.role:
+            case "server":
+                return self.replicas > 0
+            case "worker":
+                return self.elastic is not None
+            case "scheduler":  # if it is started again
+                return self.restarts > 0 and (self.replicas > 0 or self.elastic is not None)
 
     def environ(self, member: Member, base: Mapping[str, str], incarnation: int = 0) -> dict[str, str]:
         """The environment of `member` in one of its lives: `base`, over it the job's variables, under it

@@ -99,7 +99,7 @@ class Ending:
         self.running.add(member)
 
     def _others_of(self, member: Member) -> bool:
-        return any(other.role == member.role for other in self.running)
+        return member.role == "scheduler" or any(other.role == member.role for other in self.running)
 
     def interrupted(self, number: int, now: float) -> None:
         """The launcher was sent `number`: so are the workers. A second one, or one while ending, kills."""

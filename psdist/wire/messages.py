@@ -169,10 +169,12 @@ class MemberStatus:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one shard is: the server that serves it, and those that keep a copy, the next in line first."""
+    """Where one shard is: the server that serves it, and those that keep a copy, the next in line first; of them
+    those `synced` whose copy is complete."""
 
     primary: int
     backups: tuple[int, ...]
+    synced: tuple[int, ...]
 
 
 # --- joining --------------------------------------------------------------------------------------
@@ -184,7 +186,8 @@ class Hello:
     """Ask to join: the first message on every connection, to the scheduler and to each server.
     `rank` -1 takes any. `token` is a random number drawn once per process. `address` is where a server is
     reached. `shard` is the one that is asked for on this connection, -1 the server's own: a server may have
-    taken over others. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
+    taken over others. `epoch` is that of the View that the caller has, 0 for none: a scheduler that was started
+    again builds its own from them. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
     Reply: Welcome, at once from the scheduler; from a server when it serves that shard. Errors: refused."""
 
     seq: int
@@ -196,6 +199,7 @@ class Hello:
     token: int
     address: str
     shard: int = -1
+    epoch: int = 0
 
 
 @message(2, senders="scheduler server")
@@ -212,7 +216,7 @@ class Welcome:
     start_within_s: float  # how long the scheduler waits for everybody to come
 
 
-@message(3, senders="scheduler")
+@message(3, senders="scheduler server worker")
 @dataclass(frozen=True, slots=True)
 class View:
     """Who belongs to the job now: told to each member when all have come, and at every change.
@@ -220,7 +224,8 @@ class View:
     what is stamped with an epoch older than `fence` is refused. Slices are spread over `num_servers` shards;
     `shards[i]` says where shard i is (an empty list: on server i, without a copy), `replicas` how many
     copies there should be. A newcomer to a running job has `joined` > 1, the epoch of its coming, and
-    `meetings` says how often each barrier has opened before."""
+    `meetings` says how often each barrier has opened before. A member that has one tells it to the scheduler
+    after Welcome."""
 
     epoch: int
     fence: int
@@ -681,7 +686,7 @@ def error_class(code: str) -> type[errors.PSError]:
 
 def placements(view: View) -> tuple[Placement, ...]:
     """Where each shard is."""
-    return view.shards or tuple(Placement(shard, ()) for shard in range(view.num_servers))
+    return view.shards or tuple(Placement(shard, (), ()) for shard in range(view.num_servers))
 
 
 def key_name(key: int | str) -> str:

@@ -5,7 +5,7 @@ Rules only: messages and time in, messages out. The loop asks `tick` on every tu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from psdist.wire.messages import (
@@ -56,7 +56,9 @@ class Membership:
         start_timeout_s: float,
         heartbeat_s: float,
         dead_after_s: float,
+        scheduler_away_s: float = 0.0,
     ) -> None:
+        """`scheduler_away_s`: how long a running job goes on without the scheduler, if longer than `dead_after_s`."""
         self.ended: End | None = None
         self.view: View | None = None
         self._hello = Hello(1, VERSION, job, role, rank, incarnation, token, address)
@@ -65,6 +67,7 @@ class Membership:
         self._start_timeout_s = start_timeout_s
         self._heartbeat_s = heartbeat_s
         self._dead_after_s = dead_after_s
+        self._scheduler_away_s = scheduler_away_s
         self._welcome_at: float | None = None
         self._heard_at = 0.0
         self._next_alive = 0.0
@@ -89,6 +92,8 @@ class Membership:
                 self._dead_after_s = message.dead_after_s
                 self._start_timeout_s = message.start_within_s
                 self._next_alive = now
+                if self.view is not None:  # it may have been started again, and know nothing
+                    return [self.view]
             case View():
                 if self.view is None or message.epoch >= self.view.epoch:
                     self.view = message
@@ -99,7 +104,7 @@ class Membership:
                 return [Leave(2)]
             case Error():
                 if message.code == "not-admitted":
-                    return [self._hello]
+                    return [replace(self._hello, rank=self.rank, epoch=self.view.epoch if self.view else 0)]
                 self._end(1, f"the scheduler at {self._scheduler} said: {message.text}")
             case _:
                 pass
@@ -122,7 +127,10 @@ class Membership:
                 return []
             self._next_alive = now + self._heartbeat_s
             return [self._hello]  # a connection that broke has lost the first one, or its answer
-        if silent > self._dead_after_s:
+        patience = self._dead_after_s
+        if self.view is not None:
+            patience = max(patience, self._scheduler_away_s)
+        if silent > patience:
             self._end(
                 1, f"the scheduler at {self._scheduler} has been silent for {silent:.1f} s: taken for dead"
             )

@@ -242,7 +242,9 @@ class Slice:
     def regroup(self, ranks: Sequence[int]) -> None:
         """The workers are others now: open rounds need those, and whoever has already pushed."""
         for clock, round_ in self.rounds.items():
-            round_.order = sorted({*self._needed(clock, ranks), *round_.parts})
+            added = round_.order[: round_.num_added]  # they stay the first; who comes later is added later
+            others = {*self._needed(clock, ranks), *round_.parts}.difference(added)
+            round_.order = [*added, *sorted(others)]
 
     def has(self, rank: int, need: int) -> bool:
         """Whether `need` pushes of the worker `rank` are applied; for rank -1, `need` rounds."""

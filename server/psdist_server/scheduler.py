@@ -13,8 +13,13 @@ nobody waits for it any more.
 Two kinds of death are survived. With replicas, the next in line that has a complete copy serves a dead
 server's shards, and copies are made anew on other servers; a server that is started again keeps copies,
 too. When the job is elastic, the others go on without a dead worker as long as there are enough of them, and
-newcomers are let in while it runs. Each change is a new View, with a new epoch. Who was taken for dead and
+newcomers are let in while it runs; both from the first push on, since before it somebody may have been about to
+give the first values, or the optimizer, for all. Each change is a new View, with a new epoch. Who was taken for dead and
 speaks again is told so, and ends.
+
+A scheduler that is started again knows nothing, but its callers do: their Hello says which epoch they are in,
+and they tell the View that they have. The newest of them is taken up again, when all its members have come
+or have had the time to; whoever has not is dead.
 """
 
 from __future__ import annotations
@@ -63,6 +68,7 @@ from psdist.wire.messages import (
     Values,
     View,
     Welcome,
+    placements,
 )
 
 from .membership import End, who
@@ -148,6 +154,11 @@ class Scheduler:
         self._elastic = elastic
         self._is_restored = is_restored
         self._shards: list[_Shard] = []
+        self._recalled: View | None = (
+            None  # the newest that a member of the job has told, until it is taken up
+        )
+        self._recall_at: float | None = None  # when at the latest
+        self._was_away = False  # barriers have opened that are not known here
         self._began = now
         self._heartbeat_s = heartbeat_s
         self._dead_after_s = dead_after_s
@@ -159,6 +170,8 @@ class Scheduler:
         self._by_sender: dict[Destination, _Process] = {}
         self._launchers: dict[Destination, None] = {}  # in the order they came
         self._meetings: dict[str, _Meeting] = {}
+        self._has_begun = False  # somebody has pushed
+        self._waiting: dict[int, tuple[Destination, Hello]] = {}  # by token: newcomers, until then
         self._out: Out = []
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
@@ -181,6 +194,8 @@ class Scheduler:
                 self._fail(process, f"silent for {silent:.1f} s", now)
                 if self.state != "running":
                     return self._out
+        if self._recall_at is not None and now >= self._recall_at:
+            self._take_up(now)
         if self.state == "joining" and now - self._began > self._start_timeout_s:
             self._abort(self._missing(), "scheduler", ANY_RANK, 0, now)
             return self._out
@@ -229,6 +244,8 @@ class Scheduler:
             case Alive():
                 if process is not None:
                     process.step = message.step
+                    if message.step and process.hello.role == "worker" and not self._has_begun:
+                        self._begin_training(now)
                     process.nbytes, process.num_keys = message.nbytes, message.num_keys
             case Barrier():
                 if process is not None:
@@ -256,7 +273,10 @@ class Scheduler:
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
             case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Clocks():
                 pass
-            case Welcome() | View() | Values() | States() | Finish() | StatusReport() | Done() | Error():
+            case View():
+                if process is not None:
+                    self._recall(process, message, now)
+            case Welcome() | Values() | States() | Finish() | StatusReport() | Done() | Error():
                 pass
             case _:
                 assert_never(message)
@@ -301,6 +321,10 @@ class Scheduler:
         if self.state in ("finished", "aborted"):
             self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
             return
+        if self.state == "running" and hello.role == "worker" and self._elastic and not self._has_begun:
+            self._waiting[hello.token] = (sender, hello)
+            self._welcome(sender, hello, now)
+            return
         if self.state == "running":
             self._replaced(hello, now)
         if self.state == "aborted":
@@ -309,6 +333,8 @@ class Scheduler:
         if refusal := self._why_not(hello):
             self._refuse(sender, hello.seq, "refused", refusal)
             return
+        if hello.epoch and self._recall_at is None:
+            self._recall_at = now + self._dead_after_s
         process = _Process(hello, sender, ANY_RANK, now)
         self._processes.append(process)
         self._by_sender[sender] = process
@@ -316,7 +342,7 @@ class Scheduler:
         if self.state == "running":
             self._admit(process)
             return
-        if all(len(self._of(role)) == num for role, num in self._wanted.items()):
+        if self._recall_at is None and all(len(self._of(role)) == num for role, num in self._wanted.items()):
             self._form()
 
     def _welcome(self, sender: Destination, hello: Hello, now: float) -> None:
@@ -388,9 +414,61 @@ class Scheduler:
             self._shards.append(_Shard(rank, backups, set() if self._is_restored else set(backups)))
         self._change()
 
+    def _recall(self, process: _Process, view: View, now: float) -> None:
+        """A member of a running job tells its View."""
+        if self.state != "joining":
+            return
+        process.joined = view.joined
+        if self._recall_at is None:
+            self._recall_at = now + self._dead_after_s
+        if self._recalled is None or view.epoch > self._recalled.epoch:
+            self._recalled = view
+        tokens = {p.hello.token for p in self._processes if p.here}
+        if all(member.token in tokens for member in self._recalled.members):
+            self._take_up(now)
+
+    def _take_up(self, now: float) -> None:
+        """Go on with the job that was running before this scheduler was started."""
+        view, self._recall_at = self._recalled, None
+        if view is None:
+            return
+        self.state, self.epoch, self._was_away = "running", view.epoch, True
+        by_token = {p.hello.token: p for p in self._processes}
+        missing = []
+        for member in view.members:
+            process = by_token.pop(member.token, None)
+            if process is None:
+                hello = Hello(
+                    0, 0, self.job, member.role, member.rank, member.incarnation, member.token, member.address
+                )
+                process = _Process(hello, b"gone", member.rank, now)
+                self._processes.append(process)
+                missing.append(process)
+            process.rank, process.state = member.rank, "alive"
+        for place in placements(view):
+            self._shards.append(_Shard(place.primary, list(place.backups), set(place.synced)))
+        for process in missing:
+            if self.state == "running":
+                self._fail(process, "it has not come back to the scheduler that was started again", now)
+        newcomers = [p for p in by_token.values() if p.state == "joining"]
+        for process in newcomers:
+            self._processes.remove(process)
+            self._by_sender.pop(process.sender, None)
+        if self.state == "running":
+            self._change()
+            for process in newcomers:
+                self._hello(process.sender, process.hello, now)
+
     def _can_be_replaced(self, role: str) -> bool:
         """Whether the job goes on when one of these dies, and takes another in its place."""
-        return bool(self._replicas) if role == "server" else self._elastic is not None
+        return bool(self._replicas) if role == "server" else self._elastic is not None and self._has_begun
+
+    def _begin_training(self, now: float) -> None:
+        """Somebody has pushed, so that first values and the optimizer are there: now workers may come and go."""
+        self._has_begun = True
+        waiting, self._waiting = self._waiting, {}
+        for sender, hello in waiting.values():
+            self._hello(sender, hello, now)
 
     def _replaced(self, hello: Hello, now: float) -> None:
         """A newer life of a rank has come: the older one is dead, whoever noticed."""
@@ -444,7 +522,9 @@ class Scheduler:
         meetings: Numbers = {}
         if process.joined > 1:
             meetings = {name: one.opened + bool(one.waiting) for name, one in self._meetings.items()}
-        shards = [Placement(shard.primary, tuple(shard.backups)) for shard in self._shards]
+        shards = [
+            Placement(one.primary, tuple(one.backups), tuple(sorted(one.synced))) for one in self._shards
+        ]
         return View(
             self.epoch,
             0,
@@ -483,6 +563,10 @@ class Scheduler:
                 self._refuse(sender, barrier.seq, "refused", f"{_MAX_BARRIERS} barriers have names already")
                 return
             meeting = self._meetings[barrier.name] = _Meeting()
+        if self._was_away and barrier.clock > meeting.opened:
+            # those before this one have opened: nobody comes here who has not been let through there
+            self._out += [(s, Done(seq, 0)) for s, seq in meeting.waiting.values()]
+            meeting.waiting, meeting.opened = {}, barrier.clock
         if barrier.clock < meeting.opened:
             self._out.append((sender, Done(barrier.seq, 0)))
         elif barrier.clock > meeting.opened:
@@ -582,6 +666,8 @@ class Scheduler:
         """Go on without one. None when the job goes on, else what to add to the reason."""
         if self._elastic is None:
             return ""
+        if not self._has_begun:
+            return ", and nobody had pushed yet: --elastic holds from the first push on"
         left = len(self._of("worker"))
         finished = sum(p.hello.role == "worker" and p.state == "left" for p in self._processes)
         if left == 0 or left + finished < self._elastic[0]:
@@ -603,8 +689,9 @@ class Scheduler:
         """A copy is complete."""
         if process.hello.role == "server" and 0 <= synced.shard < len(self._shards):
             shard = self._shards[synced.shard]
-            if shard.primary == process.rank and synced.backup in shard.backups:
+            if shard.primary == process.rank and synced.backup in set(shard.backups) - shard.synced:
                 shard.synced.add(synced.backup)
+                self._change()  # so that it is known even if this scheduler dies
 
     def _unreached(self, process: _Process, lost: Lost) -> None:
         """A server cannot reach one that keeps its copies: choose another, or none."""

@@ -76,6 +76,13 @@ class Process:
         assert self._popen.stdout is not None
         return self._popen.stdout.readline().strip()
 
+    def err_line(self) -> str:
+        """The next line of its log. Fails the test at the end of the log."""
+        assert self._popen.stderr is not None
+        line = self._popen.stderr.readline()
+        assert line, f"{self.name} has ended"
+        return line
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         self._popen.send_signal(number)
 

@@ -93,6 +93,33 @@ def test_when_a_server_and_its_copy_die_the_job_ends_naming_the_cause(clusters: 
         assert "no other server has a complete copy of its shard" in ended.last_line
 
 
+def test_training_goes_on_without_the_scheduler_and_one_started_again_leads_through_a_servers_death(
+    clusters: Any,
+) -> None:
+    cluster = clusters(2, 3, **_KEPT)
+    servers = cluster.serve()
+    stops = [5, 15, 25, 60]
+    workers = [
+        cluster.worker(rank, "train_with_stops", num_rounds=70, stops=stops, opt="adam") for rank in range(2)
+    ]
+    assert [worker.line() for worker in workers] == ["round 5"] * 2
+    servers[0].kill()
+    servers[0].wait()
+    assert [worker.line() for worker in workers] == ["round 15"] * 2  # that is: without the scheduler
+    again = cluster.scheduler()
+    assert [worker.line() for worker in workers] == ["round 25"] * 2
+    while "is running" not in again.err_line():
+        pass
+    servers[2].kill()
+    assert [worker.line() for worker in workers] == ["round 60"] * 2
+    results = [worker.wait().result for worker in workers]
+    undisturbed_results = undisturbed(3, num_rounds=70, opt="adam")
+    assert {result["digest"] for result in results} == {undisturbed_results[0]["digest"]}
+    for process in (again, servers[1], servers[3]):
+        ended = process.wait()
+        assert ended.code == 0, ended
+
+
 def test_a_server_that_was_stopped_and_taken_for_dead_ends_when_it_goes_on(clusters: Any) -> None:
     cluster = clusters(2, 2, **_KEPT)
     servers = cluster.serve()

@@ -15,7 +15,7 @@ from psdist.settings import Settings
 
 from .conftest import worker_argv
 
-_FAST = {"PSDIST_HEARTBEAT": 0.3, "PSDIST_DEAD_AFTER": 3}
+_FAST = {"PSDIST_HEARTBEAT": 0.3, "PSDIST_DEAD_AFTER": 3, "PSDIST_SCHEDULER_AWAY": 3}
 
 
 def test_every_mistake_is_one_error_at_the_caller_and_the_job_goes_on(clusters: Any) -> None:

@@ -47,6 +47,27 @@ def test_a_server_that_ignores_the_good_end_is_killed_after_ten_seconds_and_that
     assert rules.exit_code() == 0
 
 
+def test_a_loss_that_the_job_survives_ends_nothing_until_nobody_of_that_role_is_left():
+    rules = Ending(EVERYONE, grace_s=5, kill_s=3, survives=lambda member: member.role == "worker")
+    assert end(rules, W0, -9, 1)
+    assert (rules.failures, rules.due(2), rules.wake_at()) == ([], [], None)
+    rules.started_again(W0)
+    assert end(rules, W1, -9, 3)
+    assert rules.failures == []
+    assert end(rules, W0, 1, 4)
+    assert [exit.member for exit in rules.failures] == [W0]
+    assert rules.wake_at() == 9
+
+
+def test_a_loss_that_was_not_survived_is_the_first_cause():
+    rules = Ending(EVERYONE, grace_s=5, kill_s=3, survives=lambda member: member.role == "scheduler")
+    assert end(rules, SCHEDULER, -9, 1)
+    assert end(rules, W0, 1, 70, "psdist.errors.PeerLost: the scheduler has been silent")
+    assert rules.first_cause().member == W0
+    assert rules.first_cause(SCHEDULER).member == SCHEDULER
+    assert rules.exit_code(SCHEDULER) == 137
+
+
 def test_a_server_that_fails_while_ending_well_fails_the_job():
     rules = job()
     end(rules, W0, 0, 0)

@@ -307,7 +307,7 @@ def test_a_worker_shows_signs_of_life_while_it_waits_and_while_it_does_not() -> 
 
 
 def test_a_scheduler_that_falls_silent_fails_what_is_pending_and_what_comes_after() -> None:
-    world = World()
+    world = World(scheduler_away_s=8)
     world.join()
     request = world.ask(0, pull, world.call(timeout_s=60.0))
     world.pass_time(7.5, alive=False)
@@ -316,6 +316,59 @@ def test_a_scheduler_that_falls_silent_fails_what_is_pending_and_what_comes_afte
     assert isinstance(request.call.error, errors.PeerLost)
     assert str(request.call.error).startswith("the scheduler (tcp://127.0.0.1:9091) has been silent for 8.")
     assert world.ask(0, pull).call.error is request.call.error
+
+
+def test_training_goes_on_without_the_scheduler_and_one_that_was_started_again_is_told_the_view() -> None:
+    world = World()
+    world.join()
+    request = world.ask(0, pull, world.call(timeout_s=200.0))
+    world.pass_time(50, alive=False)
+    world.sent()
+    assert world.client.failure is None
+    world.client.reconnected(SCHEDULER, world.now)
+    ((_, hello),) = world.sent()
+    assert isinstance(hello, m.Hello)
+    assert (hello.rank, hello.epoch) == (1, 1)
+    world.hear(SCHEDULER, m.Welcome(hello.seq, -1, 1.0, 8.0, 60.0))
+    assert world.sent() == [(SCHEDULER, view())]
+    assert not request.call.is_done
+    world.pass_time(61, alive=False)
+    assert str(request.call.error).startswith("the scheduler (tcp://127.0.0.1:9091) has been silent for 60.")
+
+
+def test_another_server_that_serves_a_shard_is_greeted_and_told_again_what_was_not_answered() -> None:
+    world = World()
+    world.join(2)
+    first, other = world.ask(1, push), world.ask(0, pull)
+    world.sent()
+    servers = (m.Member("server", 0, 0, 0, "tcp://127.0.0.1:9100"),)
+    workers = (m.Member("worker", 0, 0, 7, ""), m.Member("worker", 1, 0, 8, ""))
+    places = (m.Placement(0, (), ()), m.Placement(0, (), ()))
+    world.hear(SCHEDULER, m.View(2, 0, 1, 2, 2, servers + workers, 1, places))
+    assert world.connected() == [Connect(1, "tcp://127.0.0.1:9100")]
+    ((peer, hello),) = world.sent()
+    assert isinstance(hello, m.Hello)
+    assert (peer, hello.shard, hello.epoch) == (1, 1, 2)
+    world.hear(1, m.Welcome(hello.seq, 1, 1.0, 8.0, 0.0))
+    assert world.sent() == [(1, first.message)]
+    assert not other.call.is_done
+
+
+def test_pushes_that_do_not_wait_for_copies_make_a_servers_death_fatal() -> None:
+    world = World(ack="applied")
+    world.join(2)
+    world.client.step = 3
+    servers = (m.Member("server", 0, 0, 0, "tcp://127.0.0.1:9100"),)
+    world.hear(SCHEDULER, m.View(2, 0, 1, 2, 2, servers, 1, (m.Placement(0, (), ()), m.Placement(0, (), ()))))
+    assert "PSDIST_ACK=applied does not wait for the copies" in str(world.client.failure)
+
+
+def test_a_worker_that_was_taken_for_dead_is_told_so_and_fails() -> None:
+    world = World()
+    world.join()
+    request = world.ask(0, pull)
+    world.hear(SCHEDULER, m.Error(-1, "refused", "worker 1 was taken for dead (silent for 8.1 s)"))
+    assert str(request.call.error) == "the scheduler said: worker 1 was taken for dead (silent for 8.1 s)"
 
 
 def test_time_in_which_this_process_was_stopped_is_not_the_schedulers_silence() -> None:

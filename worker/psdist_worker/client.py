@@ -264,7 +264,10 @@ class Client:
             self._give_up_joining()
             return
         if SCHEDULER in self._welcomed:
-            if now - self._heard > self._dead_after_s:
+            patience = self._dead_after_s
+            if self.state == "joined":
+                patience = max(patience, self.settings.scheduler_away_s)
+            if now - self._heard > patience:
                 if self.state == "leaving":
                     for request in [r for r in self._pending.values() if isinstance(r.message, m.Leave)]:
                         self._leave_unheard(request)
@@ -336,8 +339,9 @@ class Client:
         settings = self.settings
         wanted = self.rank if self.rank >= 0 else m.ANY_RANK if settings.rank is None else settings.rank
         seq = self._greeting[peer] = self.next_seq()
+        epoch = self.view.epoch if self.view is not None else 0
         hello = m.Hello(
-            seq, m.VERSION, settings.job, "worker", wanted, settings.incarnation, self._token, "", peer
+            seq, m.VERSION, settings.job, "worker", wanted, settings.incarnation, self._token, "", peer, epoch
         )
         self.outbox.append(Send(peer, hello, _HURRY))
 
@@ -350,6 +354,8 @@ class Client:
             self._heartbeat_s, self._dead_after_s = message.heartbeat_s, message.dead_after_s
             # the scheduler gives up first, since it knows who is missing
             self._join_by = now + message.start_within_s + self._dead_after_s
+        if peer == SCHEDULER and self.view is not None:  # it may have been started again, and know nothing
+            self.outbox.append(Send(SCHEDULER, self.view, _HURRY))
         for request in list(self._pending.values()):
             if request.peer == peer:
                 self._send(request)
