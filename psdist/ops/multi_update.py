@@ -139,6 +139,8 @@ def multi_lars(lrs: Array, weights_sum_sq: Array, grads_sum_sq: Array, wds: Arra
 
 def _widest(ins: list[str | None], params: Params) -> Any:
     floats = [t for t in ins if t is not None]
+    if not floats:
+        return ins, [None] * len(ins)
     chosen = min(floats, key=lambda t: np.dtype(t).itemsize) if params["cast_narrow"] else max(
         floats, key=lambda t: np.dtype(t).itemsize)  # fmt: skip
     return ins, [chosen] * len(ins)

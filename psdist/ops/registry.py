@@ -167,17 +167,26 @@ class Op:
         """Shapes of inputs and outputs as far as they follow; 0 and None where they do not. Raises ShapeError."""
         if outs is None:
             outs = [None] * self.num_outputs(params)
-        if self.shape_rule is not None:
-            try:
+        try:
+            if self.shape_rule is not None:
                 return self.shape_rule(list(ins), params, list(outs))
-            except ShapeError as e:
-                raise ShapeError(e.args[0] if str(e).startswith(self.name) else f"{self.name}: {e}") from e
-        assert self.signature is not None
-        if self.variadic:
-            active: Sequence[int] = range(len(ins))
-        else:
-            active = [self.inputs.index(n) for n in self.active(params)][: len(ins)]
-        return self.signature.infer(self.name, ins, outs, active, params)
+            assert self.signature is not None
+            if self.variadic:
+                active: Sequence[int] = range(len(ins))
+            else:
+                active = [self.inputs.index(n) for n in self.active(params)][: len(ins)]
+            return self.signature.infer(self.name, ins, outs, active, params)
+        except ShapeError as e:
+            raise ShapeError(str(e) if str(e).startswith(self.name) else f"{self.name}: {e}") from e
+        except (
+            IndexError,
+            ValueError,
+            ZeroDivisionError,
+        ) as e:  # a rule that was not made for so many dimensions
+            given = ", ".join(map(str, ins))
+            raise ShapeError(
+                f"{self.name}: arrays of shapes {given} do not fit its parameters {params}: {e}"
+            ) from e
 
     def infer_type(
         self, ins: Sequence[str | None], params: Params, outs: Sequence[str | None] | None = None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import psdist.ops as ops
-from psdist.errors import ConfigError
+from psdist.errors import ConfigError, ShapeError
 from psdist.ops.params import REQUIRED, format_param
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -63,6 +63,28 @@ def test_inference_tells_what_the_kernel_returns(name):
             if n not in written and op.inputs[-1:] != tuple(written):
                 assert np.array_equal(x, before, equal_nan=True), f"{n} was written"
             assert not any(np.shares_memory(x, v) for v in y), f"a view of {n} came out"
+
+
+def test_inference_knows_what_it_does_not_know_and_refuses_in_words():
+    refusals = []
+    for name in ALL:
+        op = ops.get(name)
+        for example in EXAMPLES[name]:
+            params, shapes = op.parse(example.params), [i.shape for i in example.inputs]
+            for known in (
+                [None] * len(shapes), [(0,) * len(s) for s in shapes], [(0, *s[1:]) for s in shapes],
+                [s if k else None for k, s in enumerate(shapes)], [None if k else s for k, s in enumerate(shapes)],
+                [(*s, 3) for s in shapes], [s[:-1] for s in shapes],
+            ):  # fmt: skip
+                try:
+                    ins, outs = op.infer_shape(known, params)
+                except ShapeError as e:
+                    refusals.append((name, str(e)))
+                else:
+                    assert (len(ins), len(outs)) == (len(shapes), op.num_outputs(params)), name
+            ins, outs = op.infer_type([None] * len(shapes), params)
+            assert (len(ins), len(outs)) == (len(shapes), op.num_outputs(params)), name
+    assert not [text for name, text in refusals if not text.startswith(f"{name}: ")]
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if "out" in ops.get(n).asks])
