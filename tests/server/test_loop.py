@@ -252,7 +252,7 @@ def test_a_port_in_use_is_one_clear_error() -> None:
         SchedulerLoop(settings)
     assert str(e.value) == (
         f"port {settings.root_port} on 127.0.0.1 is in use by another process; stop that, or choose another port "
-        "(DMLC_PS_ROOT_PORT for the scheduler)"
+        "(DMLC_PS_ROOT_PORT for the scheduler, PSDIST_NODE_PORT for a server)"
     )
 
 
