@@ -6,8 +6,7 @@
 From then on `import mxnet.ndarray as nd`, `from mxnet.module import Module` and the like give psdist's own
 module objects, not second copies of them: a finder in front of Python's answers every import below a name
 under which `sys.modules` holds psdist. A second finder, behind Python's, answers for the modules that MXNet
-has and psdist keeps elsewhere (`psdist.ndarray.ndarray` is `psdist.ndarray.array`) or keeps as plain objects
-(`psdist.ndarray.linalg`).
+has and psdist keeps elsewhere (`psdist.io.io` is `psdist.io`) or keeps as plain objects (`psdist.ndarray.linalg`).
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ _ROOT = __name__.rpartition(".")[0]
 _ELSEWHERE = {  # MXNet's module: ours
     "io.io": "io",
     "kvstore.kvstore": "kvstore",
-    "ndarray.ndarray": "ndarray.array",
     "ndarray.utils": "ndarray",
     "ndarray.register": "ndarray.invoke",
     "optimizer.updater": "optimizer.updater",

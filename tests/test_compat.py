@@ -76,9 +76,14 @@ def test_install_refuses_to_stand_in_for_a_package_that_is_loaded():
 
 
 def test_the_paths_that_only_mxnet_has_lead_to_ours():
-    import psdist.ndarray.ndarray as there
+    import psdist.io.io as there
 
-    assert there is sys.modules["psdist.ndarray.array"]
+    from psdist.ndarray.ndarray import NDArray, concatenate, py_slice
+
+    assert there is sys.modules["psdist.io"]
+    assert NDArray is mx.nd.NDArray
+    assert concatenate is mx.nd.concatenate
+    assert py_slice is slice
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ An operator's function is made when it is first asked for.
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import functools
 import importlib
@@ -19,6 +20,7 @@ import numpy as np
 from .. import ops
 from ..context import Context
 from ..errors import BadType, PSError, ShapeError
+from . import control
 from .array import NDArray, array, empty, from_numpy, full, ones, waitall, zeros
 from .invoke import function_of, invoke
 
@@ -85,7 +87,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     if name in ("sparse", "random"):
         return importlib.import_module(f".{name}", __name__)
-    if name in _LAZY:
+    if name == "CachedOp":
+        from ..symbol.cached import CachedOp
+
+        found: Any = CachedOp
+    elif name in _LAZY:
         found = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
     else:
         found = _lookup(name)
@@ -107,6 +113,8 @@ class Namespace(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in control.__all__ and "_contrib_" in self._prefixes:
+            return getattr(control, name)
         for prefix in self._prefixes:
             if ops.find(prefix + name) is not None:
                 found = _lookup(name, prefix)
@@ -119,6 +127,7 @@ op = Namespace("psdist.ndarray.op", "")
 _internal = Namespace("psdist.ndarray._internal", "")
 linalg = Namespace("psdist.ndarray.linalg", "linalg_", "_linalg_")
 contrib = Namespace("psdist.ndarray.contrib", "_contrib_")
+image = Namespace("psdist.ndarray.image", "_image_")
 
 
 def arange(
@@ -216,8 +225,39 @@ def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:
 
 
 def from_dlpack(ext_array: Any) -> NDArray:
-    """An NDArray that shares the memory of another library's array."""
-    return NDArray(np.from_dlpack(ext_array))
+    """An NDArray that shares the memory of another library's array, or of a capsule from `to_dlpack_for_read`."""
+    if type(ext_array).__name__ != "PyCapsule":
+        return NDArray(np.from_dlpack(ext_array))
+    seen = np.from_dlpack(_Capsule(ext_array))
+    if seen.flags.writeable or not seen.flags.c_contiguous:
+        return NDArray(seen)
+    # a capsule of the old kind does not say whether it may be written; MXNet's may
+    buffer = (ctypes.c_char * seen.nbytes).from_address(seen.ctypes.data)
+    buffer._owner = seen  # type: ignore[attr-defined]  # keeps the memory alive as long as the array
+    return NDArray(np.frombuffer(memoryview(buffer), np.uint8).view(seen.dtype).reshape(seen.shape))
+
+
+class _Capsule:
+    """A bare DLPack capsule in the form that NumPy takes."""
+
+    def __init__(self, capsule: Any) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # this machine's memory
+
+
+def to_dlpack_for_read(data: NDArray) -> Any:
+    """An array's memory as a DLPack capsule."""
+    return data.to_dlpack_for_read()
+
+
+def to_dlpack_for_write(data: NDArray) -> Any:
+    """An array's memory as a DLPack capsule."""
+    return data.to_dlpack_for_write()
 
 
 def save(fname: str | os.PathLike[str], data: Any) -> None:

@@ -169,6 +169,12 @@ class NDArray:
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self._data.__dlpack__(**kwargs)
 
+    def to_dlpack_for_read(self) -> Any:
+        """Its memory as a DLPack capsule, which another library turns into an array once."""
+        return self._data.__dlpack__()
+
+    to_dlpack_for_write = to_dlpack_for_read
+
     def __dlpack_device__(self) -> tuple[Any, Any]:
         return self._data.__dlpack_device__()
 
@@ -300,8 +306,18 @@ class NDArray:
         return indexing.get(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _forbid_in_graph(self, "assigning to its elements")
+        source = None
+        if anyone.recording and state.recording:
+            _forbid_in_graph(self, "assigning to its elements")
+            if isinstance(value, NDArray) and value._source is not None:
+                if not (isinstance(key, slice) and key == slice(None)):
+                    _forbid_in_graph(value, "assigning to some elements")
+                if value.shape != self.shape:
+                    value = value.broadcast_to(self.shape)
+                source = value._source  # all of it: from here on it is that array's copy
         indexing.put(self, key, value)
+        if source is not None:
+            self._source = source
 
     def slice_assign_scalar(self, value: float, begin: Any, end: Any, step: Any) -> None:
         """Set the slice from `begin` to before `end` to the number `value`."""
@@ -346,6 +362,13 @@ def _call(name: str, *arrays: NDArray, **params: Any) -> NDArray:
     return invoke(op, arrays, op.parse(params))  # type: ignore[no-any-return]
 
 
+def invoke_by_name(op: Op, *arrays: NDArray) -> Any:
+    """An operator without parameters, by the long way, which the profiler watches."""
+    from .invoke import invoke
+
+    return invoke(op, arrays, {})
+
+
 def _call_sparse(name: str, *args: Any) -> Any:
     from . import sparse
 
@@ -355,8 +378,9 @@ def _call_sparse(name: str, *args: Any) -> Any:
 def _forbid_in_graph(x: NDArray, what: str) -> None:
     if state.recording and x._source is not None:
         raise GraphError(
-            f"{what} is not possible while recording: it would change the history of an array that a gradient needs; "
-            "write y = x + … instead, or do it outside of autograd.record()"
+            "Inplace operations (+=, -=, x[:]=, etc) are not supported when recording with autograd: "
+            f"{what} would change the history of an array that a gradient needs; write y = x + … instead, or do it "
+            "outside of autograd.record()"
         )
 
 
@@ -375,29 +399,48 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
             raise ShapeError(
                 f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
             )
-        start = profiler.now() if watching.imperative else 0.0
+        if watching.imperative:
+            return invoke_by_name(wide, self, other)
         token = enter(SILENT)
         try:
             z = kernel(x, y)
         except ValueError as e:
-            raise ShapeError(f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together") from e
+            raise ShapeError(
+                f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together"
+            ) from e
         finally:
             leave(token)
-        if start:
-            profiler.record(wide.name, "operator", start, profiler.now() - start)
         out = _new(NDArray)
-        out._data, out._ctx, out._source = z, self._ctx, None
+        out._data = z
+        out._ctx = self._ctx
+        out._source = None
         if anyone.recording:
             recording, training = state.both
-            parents = (self._source, other._source)
-            if recording and parents != _NONE:
-                out._source = (_tuple(Node, (wide, nothing, (x, y), (z,), parents, 1, training, next(order))), 0)
+            if recording:
+                a, b = self._source, other._source
+                if a is not None or b is not None:
+                    out._source = (
+                        _tuple(Node, (wide, nothing, (x, y), (z,), (a, b), 1, training, next(order))),
+                        0,
+                    )
         return out
 
     def backward(self: NDArray, other: Any) -> Any:
         return number_by(self, other) if isinstance(other, _NUMBERS) else _unsupported(other)
 
     return forward, backward
+
+
+_FLOAT32 = np.dtype(np.float32)
+_constants: dict[float, Any] = {}
+
+
+def _constant(number: float) -> Any:
+    """The number as a float32 array, remembered."""
+    if len(_constants) > 1000:
+        _constants.clear()
+    _constants[number] = made = np.asarray(number, np.float32)
+    return made
 
 
 def _by_number(op: Op, ufunc: np.ufunc | None, reverse: bool) -> Callable[[NDArray, Any], NDArray]:
@@ -413,7 +456,12 @@ def _by_number(op: Op, ufunc: np.ufunc | None, reverse: bool) -> Callable[[NDArr
             if ufunc is None or data.dtype.kind != "f":
                 z = kernel(data, scalar=number)
             else:
-                z = ufunc(number, data) if reverse else ufunc(data, number)
+                operand: Any = number
+                if data.dtype is _FLOAT32 and number:  # an array is converted for free, a number is not
+                    operand = _constants.get(number)
+                    if operand is None:
+                        operand = _constant(number)
+                z = ufunc(operand, data) if reverse else ufunc(data, operand)
         finally:
             leave(token)
         if start:
@@ -437,6 +485,8 @@ def _in_place(method: Callable[[NDArray, Any], NDArray]) -> Callable[[NDArray, A
     def forward(self: NDArray, other: Any) -> NDArray:
         _forbid_in_graph(self, "an in-place operation")
         result = method(self, other)
+        if result._source is not None:
+            _forbid_in_graph(result, "an in-place operation")
         if result.shape != self.shape:
             raise ShapeError(f"in place: the result has shape {result.shape}, the array {self.shape}")
         self._assign(result)
@@ -522,8 +572,20 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray:
-    """An NDArray that shares the memory of `ndarray`, or with `zero_copy` False a copy of it."""
-    return NDArray(ndarray if zero_copy else ndarray.copy(), _CPU0)
+    """An NDArray that shares the memory of `ndarray`, or with `zero_copy` False a copy of it.
+
+    As in MXNet, an array whose memory is shared becomes read-only under its old name. Raises ValueError for one
+    that is not contiguous.
+    """
+    if not zero_copy:
+        return NDArray(ndarray.copy(), _CPU0)
+    if not ndarray.flags["C_CONTIGUOUS"]:
+        raise BadType(
+            "from_numpy: only a C-contiguous array can be shared; use zero_copy=False, or ascontiguousarray"
+        )
+    shared = ndarray.view()
+    ndarray.flags.writeable = False
+    return NDArray(shared, _CPU0)
 
 
 def empty(shape: Any, ctx: Context | None = None, dtype: Any = None, stype: str | None = None) -> NDArray:

@@ -134,7 +134,8 @@ def _write(op: Op, outputs: Sequence[NDArray], out: NDArray | Sequence[NDArray])
             raise ShapeError(f"{op.name}: out has shape {target.shape}, the result {y._data.shape}")
         if state.recording and target._source is not None:
             raise GraphError(
-                f"{op.name}: out is part of the recorded graph; writing into it would change its history"
+                "Inplace operations (+=, -=, x[:]=, etc) are not supported when recording with autograd: "
+                f"{op.name} would write into an array that is part of the recorded graph"
             )
         target._assign(y)
         target._source = y._source

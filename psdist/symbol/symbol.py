@@ -478,6 +478,8 @@ def _automatic(op: Op, node: Node, array_name: str) -> Node:
     attrs = dict(node.attrs)
     if array_name in op.aux:
         attrs["__init__"] = json.dumps(["one" if array_name.endswith("var") else "zero", {}])
+    elif op.name == "LeakyReLU":  # prelu's slope begins where leaky's stands, not at 1 like other gammas
+        attrs["__init__"] = json.dumps(["Constant", {"value": 0.25}])
     return Node(None, f"{node.name}_{array_name}", attrs)
 
 
