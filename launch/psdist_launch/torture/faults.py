@@ -24,6 +24,7 @@ KINDS: Final = {
     "slow": 2,  # every message to and from a process is late
     "crash": 3,  # kill -9
     "intrude": 3,  # a stranger speaks
+    "join": 2,  # one more worker comes; to an elastic job
 }
 _SEEN: Final = (  # the messages that mark the steps of the protocol, and how often each is a trigger
     ("Push", 5),
@@ -40,6 +41,14 @@ _SEEN: Final = (  # the messages that mark the steps of the protocol, and how of
     ("Barrier", 2),
     ("Leave", 2),
     ("Alive", 2),
+    ("Replicate", 4),
+    ("CopySlices", 2),
+    ("CopySettings", 1),
+    ("ReplicateRequest", 2),
+    ("Synced", 2),
+    ("Lost", 1),
+    ("Join", 2),
+    ("Begin", 2),
     ("", 8),  # any
 )
 
@@ -66,6 +75,7 @@ class Fault:
     other: str  # the second one of a pair
     duration_s: float
     is_noticed: bool  # the launcher sees a death; else silence must tell
+    restarts: bool  # who was killed comes again, with a new incarnation
     resets: bool  # a partition breaks connections
     draw: int  # what else has to be chosen
 
@@ -74,20 +84,27 @@ class Fault:
         if self.kind in ("partition", "one_way", "reset"):
             names += f" {'->' if self.kind == 'one_way' else '--'} {self.other}"
         lasts = (
-            "" if self.kind in ("reset", "resets", "crash", "intrude") else f" for {self.duration_s:.1f} s"
+            ""
+            if self.kind in ("reset", "resets", "crash", "intrude", "join")
+            else f" for {self.duration_s:.1f} s"
         )
         return f"{self.kind} {names}{lasts}, {self.trigger}"
 
 
-def draw_faults(rng: random.Random, num_servers: int, num_workers: int) -> tuple[Fault, ...]:
+def draw_faults(
+    rng: random.Random, num_servers: int, num_workers: int, replicas: int, is_elastic: bool
+) -> tuple[Fault, ...]:
     """The faults of a schedule; often several, seldom none."""
     servers = [f"server {i}" for i in range(num_servers)]
     workers = [f"worker {i}" for i in range(num_workers)]
     everyone = ["scheduler", *servers, *workers]
     faults: list[Fault] = []
     for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4))):
-        kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+        weights = KINDS | {"crash": 9 if replicas or is_elastic else 3, "join": 2 if is_elastic else 0}
+        kind = rng.choices(list(weights), list(weights.values()))[0]
         process = rng.choice(rng.choice((["scheduler"], servers, servers, workers, workers)))
+        if kind == "crash" and rng.random() < 0.8:  # mostly of those whose death is survived
+            process = rng.choice(servers * bool(replicas) + workers * is_elastic or everyone)
         if kind in ("reset", "partition", "one_way"):  # between those that speak with each other
             process = rng.choice(workers + servers)
             other = rng.choice(["scheduler", *servers]) if process in workers else "scheduler"
@@ -107,6 +124,7 @@ def draw_faults(rng: random.Random, num_servers: int, num_workers: int) -> tuple
                 # mostly short enough to be survived, sometimes long enough to be taken for death
                 duration_s=rng.uniform(0.01, 2.5) if rng.random() < 0.85 else rng.uniform(6.0, 20.0),
                 is_noticed=rng.random() < 0.6,
+                restarts=rng.random() < 0.6,
                 resets=rng.random() < 0.5,
                 draw=rng.getrandbits(32),
             )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Faults"]
 
+_SILENT: Final = ("partition", "one_way", "isolate", "stall", "busy")
 _SURVIVED_S: Final = 5.0  # silence, all together, that is taken for death by nobody
 
 
@@ -31,11 +32,30 @@ class Faults:
         self.last_at = 0.0  # when the last one ends
         self.silence_s = 0.0  # how long, all together, somebody was not heard
         self.blamed: set[str] = set()  # who may be named as the cause if the job ends
+        self.is_fatal = False  # somebody died at a moment when nobody can be replaced
 
     @property
     def may_end_job(self) -> bool:
-        """Whether what went wrong is more than a job must survive."""
-        return any(fault.kind == "crash" for _, fault in self.fired) or self.silence_s > _SURVIVED_S
+        """Whether what went wrong is more than the job must survive."""
+        scenario = self._world.scenario
+        if self.is_fatal or (self.silence_s > _SURVIVED_S and not self._is_one_stall):
+            return True
+        roles = [name.split()[0] for name in self.blamed]
+        if "scheduler" in roles or roles.count("server") > min(scenario.replicas, 1):
+            return True
+        # too few workers are left, or none of them had pushed yet
+        too_few = "--elastic" in self._world.scheduler.job_reason
+        return "worker" in roles and (not scenario.is_elastic or too_few)
+
+    @property
+    def _is_one_stall(self) -> bool:
+        """Whether the silence was that of one process that stood still: the same as its death."""
+        silent = [fault for _, fault in self.fired if fault.kind in _SILENT]
+        return len(silent) == 1 and silent[0].kind in ("stall", "busy") and not self._has_crashed
+
+    @property
+    def _has_crashed(self) -> bool:
+        return any(fault.kind == "crash" for _, fault in self.fired)
 
     def before(self, process: Process, message: Message) -> None:
         """A message is about to be handled."""
@@ -83,6 +103,13 @@ class Faults:
         self.last_at = max(self.last_at, self._world.events.now + fault.duration_s)
         self.silence_s += fault.duration_s
         self.blamed.update(names)
+        if self.silence_s > _SURVIVED_S:
+            self._may_die(fault)
+
+    def _may_die(self, fault: Fault) -> None:
+        self._world.oracle.members_change()
+        if self._world.scheduler.job_state == "joining":
+            self.is_fatal = True
 
     def _reset(self, fault: Fault, process: Process) -> None:
         for dealer in self._world.network.dealers:
@@ -102,6 +129,8 @@ class Faults:
 
     def _isolate(self, fault: Fault, process: Process) -> None:
         others = [p.name for p in self._world.processes if p is not process]
+        if process.role == "scheduler":
+            self.blamed.update(others)  # it takes them for dead
         self._cut(
             fault,
             [(process.name, other) for other in others] + [(other, process.name) for other in others],
@@ -138,10 +167,22 @@ class Faults:
         self._world.network.slow_down(process.name, 0.05)
 
     def _crash(self, fault: Fault, process: Process) -> None:
+        world = self._world
         self.blamed.add(process.name)
+        self._may_die(fault)
         process.crash()
+        delay_s = 0.01 + (fault.draw % 100) / 200
         if fault.is_noticed:
-            self._world.launcher.saw_death(process, 0.01 + (fault.draw % 100) / 200)
+            world.launcher.saw_death(process, delay_s)
+        if fault.restarts and (
+            (process.role == "worker" and world.scenario.is_elastic)
+            or (process.role == "server" and world.scenario.replicas)
+        ):
+            world.events.after(delay_s + (fault.draw // 100 % 100) / 50, lambda: world.restart(process))
+
+    def _join(self, fault: Fault, process: Process) -> None:
+        self._world.oracle.members_change()
+        self._world.add_worker()
 
     def _intrude(self, fault: Fault, process: Process) -> None:
         intruder.intrude(self._world, process, fault.draw)

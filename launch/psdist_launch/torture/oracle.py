@@ -24,7 +24,7 @@ from psdist_worker.plan import KeyInfo, key_info
 from psdist.optimizer import from_wire
 from psdist.wire import key_name, key_number
 
-from .processes import WorkerProcess
+from .processes import Process, WorkerProcess
 from .scenario import KeySpec, Scenario
 
 if TYPE_CHECKING:
@@ -64,18 +64,18 @@ def expected_values(scenario: Scenario, spec: KeySpec) -> list[NDArray[Any]]:
 
 
 class _Place:
-    """What the oracle knows of a slice."""
+    """What the oracle knows of a slice. A set of rounds is an integer, with bit `r` for round `r`."""
 
     __slots__ = ("acknowledged", "expected", "label", "length", "made", "offset", "read", "spec")
 
-    def __init__(self, spec: KeySpec, offset: int, length: int, num_workers: int) -> None:
+    def __init__(self, spec: KeySpec, offset: int, length: int, num_columns: int) -> None:
         self.spec = spec
         self.offset = offset
         self.length = length
         self.label = f"{spec.key!r}[{offset}:{offset + length}]"
-        self.made = [0] * num_workers  # by worker: pushes
-        self.acknowledged = [0] * num_workers
-        self.read: dict[int, list[int]] = {}  # by reader: what its last read held, by worker
+        self.made = [0] * num_columns  # by column: the rounds pushed
+        self.acknowledged = [0] * num_columns
+        self.read: dict[int, list[int]] = {}  # by reader: what its last read held, by column
         self.expected: list[NDArray[Any]] = []  # by clock; empty where rounds do not tell
 
 
@@ -85,18 +85,22 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.violations: list[str] = []
         self.num_reads = 0
+        self.is_finished = False  # the job, as it should be
         self._world = world
         scenario = self._scenario = world.scenario
-        num = self._num = scenario.num_workers
+        self._num = scenario.num_columns
         self._places: dict[Place, _Place] = {}
-        self._prefixes = {(4**k - 1) // 3: k for k in range(max(scenario.num_steps) + 1)}
-        self._is_exact = scenario.mode == "sync"
+        steps = range(max(scenario.num_steps))
+        self._rounds = {  # by sum: which rounds are in it
+            sum(4**i for i in steps if rounds >> i & 1): rounds for rounds in range(1 << len(steps))
+        }
+        has_rounds = scenario.mode == "sync"
         for spec in scenario.keys:
             number = key_number(key_name(spec.key))
             info = key_info(spec.key, (spec.length,), spec.dtype, scenario.num_servers, scenario.slice_nbytes)
-            values = expected_values(scenario, spec) if self._is_exact else []
+            values = expected_values(scenario, spec) if has_rounds else []
             for s in info.slices:
-                place = self._places[number, s.offset] = _Place(spec, s.offset, s.length, num)
+                place = self._places[number, s.offset] = _Place(spec, s.offset, s.length, self._num)
                 place.expected = [value[s.offset : s.offset + s.length] for value in values]
         self._stepped: dict[str, list[float]] = {}
 
@@ -106,18 +110,23 @@ class Oracle:
             self.violations.append(f"at {self._world.events.now:.3f} s: {text}")
             self._world.note(f"VIOLATION: {text}")
 
+    def members_change(self) -> None:
+        """From now on rounds may have other members than planned, so that their sums are not known."""
+        if self._scenario.is_elastic:
+            for place in self._places.values():
+                place.expected = []
+
     # --- what workers do --------------------------------------------------------------------------
 
-    def pushed(self, worker: WorkerProcess, info: KeyInfo) -> None:
-        """A worker pushes one more round of a key."""
+    def pushed(self, worker: WorkerProcess, info: KeyInfo, clock: int) -> None:
+        """A worker pushes to a round of a key."""
         for s in info.slices:
-            self._places[info.number, s.offset].made[worker.rank] = info.clock
+            self._places[info.number, s.offset].made[worker.column] |= 1 << clock
 
     def acknowledged(self, worker: WorkerProcess, info: KeyInfo, clock: int) -> None:
         """A worker's push has been acknowledged."""
         for s in info.slices:
-            acknowledged = self._places[info.number, s.offset].acknowledged
-            acknowledged[worker.rank] = max(acknowledged[worker.rank], clock + 1)
+            self._places[info.number, s.offset].acknowledged[worker.column] |= 1 << clock
 
     def promised(self, places: list[Place]) -> list[list[int]]:
         """What a read that is asked for now must hold."""
@@ -151,23 +160,23 @@ class Oracle:
         held = self._decode(who, place, value)
         if held is None:
             return
-        before = place.read.get(worker.rank)
-        for rank in range(self._num):
-            if held[rank] < promised[rank]:
-                self.violation(
-                    f"{who}: push {promised[rank] - 1} of worker {rank} is lost, though acknowledged"
-                )
-            if held[rank] < min(clock, self._scenario.num_steps[rank]):
-                self.violation(f"{who}: it holds {held[rank]} pushes of worker {rank} only")
-            if before is not None and held[rank] < before[rank]:
-                self.violation(
-                    f"{who}: it holds {held[rank]} pushes of worker {rank}, and held {before[rank]}"
-                )
-            if held[rank] > place.made[rank]:
-                self.violation(
-                    f"{who}: it holds {held[rank]} pushes of worker {rank}; {place.made[rank]} were made"
-                )
-        place.read[worker.rank] = held
+        before = place.read.get(worker.column)
+        blamed = self._world.faults.blamed
+        for member in self._world.workers:
+            column = member.column
+            rounds = held[column]
+            if lost := promised[column] & ~rounds:
+                self._missing(who, member, lost, "though it was acknowledged")
+            if column < self._scenario.num_workers and member.name not in blamed:
+                wanted = (1 << min(clock, self._scenario.num_steps[column])) - 1
+                if lost := wanted & ~rounds:
+                    self._missing(who, member, lost, "though the clock says it is there")
+            if before is not None and (lost := before[column] & ~rounds):
+                self._missing(who, member, lost, "though it was there in an earlier read")
+        place.read[worker.column] = held
+
+    def _missing(self, who: str, member: WorkerProcess, rounds: int, though: str) -> None:
+        self.violation(f"{who}: push {_first(rounds)} of {member.name} is missing, {though}")
 
     def _compare(self, who: str, place: _Place, clock: int, value: NDArray[Any]) -> None:
         if not place.expected:
@@ -182,18 +191,26 @@ class Oracle:
             )
 
     def _decode(self, who: str, place: _Place, value: NDArray[Any]) -> list[int] | None:
-        """How many pushes of each worker a value holds; None, and a violation, when they are not the first."""
+        """Which rounds of each column a value holds; None, and a violation, when it cannot be so."""
         held = []
-        for rank in range(self._num):
-            own = value[(rank - place.offset) % self._num :: self._num]
-            sums = own.tolist()
+        for column in range(self._num):
+            sums = value[(column - place.offset) % self._num :: self._num].tolist()
             total = sums[0]
-            num = self._prefixes.get(total)
-            if num is None or sums.count(total) != len(sums):
+            rounds = self._rounds.get(total)
+            if rounds is None or sums.count(total) != len(sums):
                 counts = [f"{n} x push {i}" for i, n in enumerate(_digits(total)) if n] or ["nothing"]
-                self.violation(f"{who}: of worker {rank} it holds {', '.join(counts)} ({sums[:4]})")
+                self.violation(f"{who}: of column {column} it holds {', '.join(counts)} ({sums[:4]})")
                 return None
-            held.append(num)
+            if never := rounds & ~place.made[column]:
+                self.violation(
+                    f"{who}: it holds push {_first(never)} of column {column}, which was never made"
+                )
+            start = rounds & -rounds
+            if rounds and (rounds // start + 1) & (rounds // start):
+                self.violation(
+                    f"{who}: of column {column} it holds the rounds {rounds:b}, not one after the other"
+                )
+            held.append(rounds)
         return held
 
     # --- the end ----------------------------------------------------------------------------------
@@ -211,48 +228,51 @@ class Oracle:
                 self.violation(f"{process.name} has not ended{waits}")
         if self.violations:
             return
-        workers = [p for p in world.processes if p.role == "worker"]
-        is_finished = all(worker.exit_code == 0 for worker in workers)
-        if any(process.exit_code for process in world.processes):
-            self._judge_failure()
-        self._judge_values(is_finished)
+        blamed = world.faults.blamed
+        self.is_finished = world.scheduler.job_state == "finished"
+        failed = [p for p in world.processes if p.exit_code and p.name not in blamed and p.incarnation == 0]
+        if not self.is_finished:
+            failed = [process for process in world.processes if process.exit_code]
+        if failed:
+            self._judge_failure(failed)
+        self._judge_values()
 
-    def _judge_failure(self) -> None:
-        world, faults = self._world, self._world.faults
+    def _judge_failure(self, failed: list[Process]) -> None:
+        faults = self._world.faults
         if not faults.may_end_job:
-            failed = [p for p in world.processes if p.exit_code]
             first = min(failed, key=lambda p: p.ended_at)
             self.violation(f"the job ended for no good reason: {first.name}: {first.reason}")
             return
-        for process in world.processes:
-            if process.state != "ended" or process.exit_code == 0 or process.name in faults.blamed:
+        for process in failed:
+            if process.state != "ended" or process.name in faults.blamed:
                 continue
             if not any(name in process.reason for name in faults.blamed):
                 blamed = " or ".join(sorted(faults.blamed))
                 self.violation(f"{process.name} ended without naming {blamed}: {process.reason}")
 
-    def _judge_values(self, is_finished: bool) -> None:
+    def _judge_values(self) -> None:
         scenario = self._scenario
         for where, value in self._world.held_values():
             place = self._places[where]
             who = f"{place.label} in the end"
-            if is_finished:
+            if self.is_finished:
                 self._compare(who, place, max(scenario.num_steps), value)
             if not (scenario.decodes and place.spec.is_exact):
                 continue
             held = self._decode(who, place, value)
             if held is None:
                 continue
-            for rank in range(self._num):
-                wanted = scenario.num_steps[rank] if is_finished else place.acknowledged[rank]
-                if held[rank] < wanted:
-                    self.violation(f"{who}: it holds {held[rank]} pushes of worker {rank}; wanted {wanted}")
+            for worker in self._world.workers:
+                ended_well = self.is_finished and worker.exit_code == 0
+                wanted = (place.made if ended_well else place.acknowledged)[worker.column]
+                if lost := wanted & ~held[worker.column]:
+                    self._missing(who, worker, lost, "though it was acknowledged")
 
     def recoveries(self) -> list[tuple[str, float]]:
         """For each fault of a job that finished: how long it took until every worker that went on had done one
         more step."""
         times: list[tuple[str, float]] = []
-        if any(process.exit_code for process in self._world.processes if process.role == "worker"):
+        if not self.is_finished:
             return times
         for at, fault in self._world.faults.fired:
             after = [next((t for t in steps if t > at), None) for steps in self._stepped.values()]
@@ -260,6 +280,10 @@ class Oracle:
             if later:
                 times.append((fault.kind, max(later) - at))
         return times
+
+
+def _first(rounds: int) -> int:
+    return (rounds & -rounds).bit_length() - 1
 
 
 def _digits(total: float) -> list[int]:

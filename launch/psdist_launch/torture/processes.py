@@ -57,6 +57,7 @@ class Process:
         self.ended_at = 0.0
         self.is_mute = False
         self._is_busy = False
+        self._has_begun = False
         self._inbox: dict[Hashable, deque[Callable[[], None]]] = {}  # by connection
         drift = world.scenario.drift
         self.clock = Clock(
@@ -79,6 +80,10 @@ class Process:
 
     def begin(self) -> None:
         """Start it, and its ticks."""
+        self.take(self._begin)
+
+    def _begin(self) -> None:
+        self._has_begun = True
         self.start()
         self.world.events.after(self.world.random.uniform(0, _TICK_S), self._next_tick)
 
@@ -139,12 +144,13 @@ class Process:
             return
         self.state = "running"
         inbox, self._inbox = self._inbox, {}
+        has_begun = self._has_begun
         while inbox:
             source = self.world.random.choice(list(inbox))
             self.take(inbox[source].popleft())
             if not inbox[source]:
                 del inbox[source]
-        if self.state == "running":
+        if self.is_awake and has_begun:
             self.guard(self.tick)
 
     def crash(self) -> None:
@@ -181,6 +187,8 @@ class SchedulerProcess(Process):
             heartbeat_s=HEARTBEAT_S,
             dead_after_s=DEAD_AFTER_S,
             start_timeout_s=START_TIMEOUT_S,
+            replicas=scenario.replicas,
+            elastic=scenario.elastic,
         )
         self.address = SCHEDULER_ADDRESS
         self.world.network.listeners[self.address] = self
@@ -304,6 +312,11 @@ class WorkerProcess(Process):
     """A worker: the client's rules, its sockets, and the script that trains."""
 
     role = "worker"
+
+    def __init__(self, world: World, name: str, rank: int, incarnation: int = 0, column: int = 0) -> None:
+        super().__init__(world, name, rank, incarnation)
+        self.column = column  # whose pushes are its own
+        self.num_steps = 0  # that its script has done
 
     def start(self) -> None:
         scenario = self.world.scenario

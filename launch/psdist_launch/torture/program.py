@@ -109,9 +109,11 @@ class Script:
     def _train(self) -> Generator[Wait, None, None]:
         scenario, random = self._scenario, self._worker.world.random
         yield from self._declare()
-        steps = scenario.programs[self.rank]
-        for i, step in enumerate(steps):
-            yield random.expovariate(1 / scenario.think_s[self.rank])
+        like = self.rank % scenario.num_workers  # one more worker does as another does
+        steps = scenario.programs[like]
+        begins = max([info.clock for info in self._infos], default=0)
+        for i, step in list(enumerate(steps))[begins:]:
+            yield random.expovariate(1 / scenario.think_s[like])
             if step.staleness is not None:
                 yield from self._turn_dial(step.staleness)
             groups = [[info] for info in self._infos] if step.each_key else [self._infos]
@@ -123,6 +125,7 @@ class Script:
             if step.barrier:
                 yield self._barrier()
             self.step = i + 1
+            self._worker.num_steps += 1
             self._oracle.stepped(self._worker)
         yield lambda: not self._in_flight
         if self._error is not None:
@@ -134,29 +137,52 @@ class Script:
 
     def _declare(self) -> Generator[Wait, None, None]:
         scenario, client = self._scenario, self._client
-        if self.rank == 0 and scenario.staleness:
+        begins: dict[int, int] = {}
+        if client.is_late:
+            begins = yield from self._catch_up()
+        elif scenario.staleness and client.leads:
             yield self._ask_servers(lambda seq: m.SetStaleness(seq, scenario.staleness))
         self._infos = [
             key_info(spec.key, (spec.length,), spec.dtype, client.num_servers, scenario.slice_nbytes)
             for spec in scenario.keys
         ]
-        flats = [scenario.initial[spec.key].copy() for spec in scenario.keys] if self.rank == 0 else None
+        for info in self._infos:
+            info.clock = info.acknowledged = begins.get(info.number, 0)
+        gives = client.leads and not all(info.number in begins for info in self._infos)
+        flats = [scenario.initial[spec.key].copy() for spec in scenario.keys] if gives else None
         yield self._ask(list(init_messages(self._infos, flats, client.next_seq)))
-        if scenario.optimizer is not None:
+        if scenario.optimizer is not None and not client.is_late:
             name, numbers = scenario.optimizer
             lr, wd = scenario.rates
             wd_mult = {
                 key_name(spec.key): 0.0 for spec in scenario.keys if spec.is_exact and scenario.decodes
             }
-            if self.rank == 0:
+            if client.leads:
                 yield self._ask_servers(
                     lambda seq: m.SetOptimizer(seq, name, dict(numbers), lr, wd, {}, wd_mult)
                 )
             yield self._barrier()
 
+    def _catch_up(self) -> Generator[Wait, None, dict[int, int]]:
+        """The job was running when this worker came: learn how far it is, and say where this worker begins."""
+        clocks: dict[int, int] = {}
+
+        def take(reply: Reply) -> None:
+            assert isinstance(reply, m.Clocks), reply
+            for number, clock in zip(reply.keys, reply.clocks, strict=True):
+                clocks[number] = max(clock, clocks.get(number, 0))
+
+        next_seq, shards = self._client.next_seq, range(self._client.num_servers)
+        yield self._ask([(shard, m.Join(next_seq())) for shard in shards], take)
+        begins = [*clocks], [*clocks.values()]
+        yield self._ask([(shard, m.Begin(next_seq(), *begins)) for shard in shards])
+        assert self._client.view is not None
+        self._barriers = int(self._client.view.meetings.get("", 0) or 0)
+        return clocks
+
     def _turn_dial(self, staleness: int) -> Generator[Wait, None, None]:
         yield lambda: not self._in_flight
-        if self.rank == 0:
+        if self._client.leads:
             yield self._ask_servers(lambda seq: m.SetStaleness(seq, staleness))
         self._staleness = staleness
 
@@ -165,9 +191,11 @@ class Script:
     def _call(self, num_requests: int, done: Callable[[Call], None] | None = None) -> Call:
         return Call(num_requests, REQUEST_TIMEOUT_S, done or (lambda call: None))
 
-    def _ask(self, messages: Sequence[tuple[int, Any]]) -> Call:
+    def _ask(
+        self, messages: Sequence[tuple[int, Any]], deliver: Callable[[Reply], None] | None = None
+    ) -> Call:
         call = self._call(len(messages))
-        self._worker.submit([Request(peer, message, call) for peer, message in messages])
+        self._worker.submit([Request(peer, message, call, deliver=deliver) for peer, message in messages])
         return call
 
     def _ask_servers(self, message: Callable[[int], Any]) -> Call:
@@ -184,7 +212,7 @@ class Script:
         ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
         yield lambda: all(info.clock - info.acknowledged < ahead for info in infos)
         layout = self._layouts.layout(tuple(info.key for info in infos), lambda: infos)
-        flats = [self._scenario.data[info.key][self.rank, i] for info in infos]
+        flats = [self._scenario.data[info.key][self._worker.column, info.clock] for info in infos]
         requests = self._new_rates(i, step) if infos[0] is self._infos[0] else []
         clocks = {info.key: info.clock for info in infos}
 
@@ -198,7 +226,8 @@ class Script:
                 self._oracle.acknowledged(self._worker, info, clocks[info.key])
 
         call = self._call(len(layout.pieces), done)
-        view, next_seq = self._client.view, self._client.next_seq
+        client = self._client
+        view, next_seq = client.view, client.next_seq
         assert view is not None
         for piece in layout.pieces:
             now, values = layout.clocks(piece), slices_of(piece, flats)
@@ -206,17 +235,17 @@ class Script:
             if step.fuses:
                 seen = self._seen([clock + 1 for clock in now])
                 message = m.PushPull(
-                    next_seq(), view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, now, seen, values
+                    next_seq(), view.epoch, client.ack, piece.numbers, piece.offsets, now, seen, values
                 )
             else:
                 message = m.Push(
-                    next_seq(), view.epoch, m.ACK_APPLIED, piece.numbers, piece.offsets, now, values
+                    next_seq(), view.epoch, client.ack, piece.numbers, piece.offsets, now, values
                 )
             deliver = self._reader(layout, piece, self._seen([c + 1 for c in now])) if step.fuses else None
             requests.append(Request(piece.server, message, call, deliver=deliver))
         for info in infos:
+            self._oracle.pushed(self._worker, info, info.clock)
             info.clock += 1
-            self._oracle.pushed(self._worker, info)
         self._client.step = max(self._client.step, max(info.clock for info in infos))
         self._in_flight += 1
         self._worker.submit(requests)

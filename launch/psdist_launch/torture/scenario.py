@@ -1,9 +1,9 @@
 """What a seed means: how large the job is, what it trains, in what weather, and what goes wrong.
 
 All of it is drawn before anything runs, so that the same job can also be run without its faults, or shown.
-A key's gradients are exact integers in bit-fields: to element `e` of a key worker `e mod W` adds 4 to the
-power of its step, so that two bits of the value count how often the push of that worker and step is in it, in
-every slice. Other keys hold float32 numbers, whose sum depends on the order of adding.
+A key's gradients are exact integers in bit-fields. Each worker process has a column; to element `e` of a key
+column `e mod C` adds 4 to the power of the round, so that two bits of the value count how often the push of that
+worker and round is in it, in every slice. Other keys hold float32 numbers, whose sum depends on the order of adding.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ DEAD_AFTER_S = 8.0
 START_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
+
+_NEWCOMERS = 3  # worker processes that may come while an elastic job runs
+_MOST_COLUMNS = 8  # elements of the smallest slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class Scenario:
     rates: tuple[float, float]  # lr, wd at the beginning
     keys: tuple[KeySpec, ...]
     slice_nbytes: int
+    replicas: int
+    is_elastic: bool
     programs: tuple[tuple[Step, ...], ...]  # by worker
     think_s: tuple[float, ...]  # by worker: the mean time that a step computes
     encodes: bool  # run every message through the codec, not only those with arrays
@@ -82,7 +87,7 @@ class Scenario:
     duplicates: float  # the share of messages that come twice
     drift: float
     faults: tuple[Fault, ...]
-    data: dict[str | int, NDArray[Any]] = field(repr=False)  # by key: [worker, step, element]
+    data: dict[str | int, NDArray[Any]] = field(repr=False)  # by key: [column, round, element]
     initial: dict[str | int, NDArray[Any]] = field(repr=False)
 
     @classmethod
@@ -97,15 +102,18 @@ class Scenario:
             optimizer = rng.choice([None, exact, exact, ("sgd", {"momentum": 0.9}), ("adam", {})])
         decodes = optimizer == exact
         keys = _draw_keys(rng, mode)
+        replicas = min(rng.choice((0, 0, 1, 1, 2)), size.num_servers - 1)
+        is_elastic = rng.random() < 0.35 and size.num_workers + _NEWCOMERS <= _MOST_COLUMNS
         longest = rng.randint(2, 5)
         uneven = rng.random() < 0.4
         lengths = [rng.randint(1, longest) if uneven else longest for _ in range(size.num_workers)]
-        programs = _draw_programs(rng, lengths, mode, optimizer is not None, decodes)
+        programs = _draw_programs(rng, lengths, mode, optimizer is not None, decodes, is_elastic)
         think_s = [rng.choice((0.001, 0.01, 0.05)) for _ in lengths]
         if rng.random() < 0.2:
             think_s[rng.randrange(len(think_s))] *= 10  # ten times slower than it was
         stormy = rng.random() < 0.5
-        data, initial = _draw_data(seed, keys, size.num_workers, longest, optimizer is not None)
+        num_columns = size.num_workers + (_NEWCOMERS if is_elastic else 0)
+        data, initial = _draw_data(seed, keys, num_columns, longest, optimizer is not None)
         return cls(
             seed=seed,
             num_servers=size.num_servers,
@@ -116,6 +124,8 @@ class Scenario:
             rates=(1.0, 0.0) if decodes else (0.125, 0.01),
             keys=keys,
             slice_nbytes=rng.choice((64, 128, 16384)),
+            replicas=replicas,
+            is_elastic=is_elastic,
             programs=programs,
             think_s=tuple(think_s),
             encodes=rng.random() < 0.25,
@@ -124,7 +134,7 @@ class Scenario:
             late_s=rng.choice((0.05, 0.5)),
             duplicates=rng.choice((0.0, 0.02, 0.1)) if stormy else 0.0,
             drift=rng.choice((0.0, 0.0, 0.02)),
-            faults=draw_faults(rng, size.num_servers, size.num_workers),
+            faults=draw_faults(rng, size.num_servers, size.num_workers, replicas, is_elastic),
             data=data,
             initial=initial,
         )
@@ -132,6 +142,16 @@ class Scenario:
     def without_faults(self) -> Scenario:
         """The same job on a perfect day."""
         return replace(self, faults=(), late=0.0, duplicates=0.0, drift=0.0)
+
+    @property
+    def num_columns(self) -> int:
+        """How many worker processes there may be, one after the other."""
+        return self.num_workers + (_NEWCOMERS if self.is_elastic else 0)
+
+    @property
+    def elastic(self) -> tuple[int, int] | None:
+        """The fewest and the most workers, where their number may change."""
+        return (1, self.num_workers + 1) if self.is_elastic else None
 
     @property
     def decodes(self) -> bool:
@@ -160,11 +180,17 @@ def _draw_keys(rng: random.Random, mode: Mode) -> tuple[KeySpec, ...]:
 
 
 def _draw_programs(
-    rng: random.Random, lengths: list[int], mode: Mode, has_optimizer: bool, decodes: bool
+    rng: random.Random,
+    lengths: list[int],
+    mode: Mode,
+    has_optimizer: bool,
+    decodes: bool,
+    is_elastic: bool,
 ) -> tuple[tuple[Step, ...], ...]:
-    barriers = [rng.random() < 0.15 for _ in range(max(lengths))]
+    # a newcomer cannot know at which barrier the others stand
+    barriers = [not is_elastic and rng.random() < 0.15 for _ in range(max(lengths))]
     dial: list[int | None] = [None] * max(lengths)
-    if mode != "sync" and rng.random() < 0.25:
+    if mode != "sync" and not is_elastic and rng.random() < 0.25:
         dial[rng.randrange(len(dial))] = rng.choice((0, 1, 2, -1))
     fuses, pulls, waits = rng.random(), rng.choice((1.0, 1.0, 0.6)), rng.random()
     programs = []
@@ -190,19 +216,19 @@ def _draw_programs(
 
 
 def _draw_data(
-    seed: int, keys: tuple[KeySpec, ...], num_workers: int, num_steps: int, has_optimizer: bool
+    seed: int, keys: tuple[KeySpec, ...], num_columns: int, num_steps: int, has_optimizer: bool
 ) -> tuple[dict[str | int, NDArray[Any]], dict[str | int, NDArray[Any]]]:
     rng = np.random.default_rng(seed)
     data: dict[str | int, NDArray[Any]] = {}
     initial: dict[str | int, NDArray[Any]] = {}
     for spec in keys:
-        shape = (num_workers, num_steps, spec.length)
+        shape = (num_columns, num_steps, spec.length)
         if spec.is_exact:
             grads = np.zeros(shape, spec.dtype)
             sign = -1.0 if has_optimizer else 1.0  # SGD with rate 1 subtracts
-            for rank in range(num_workers):
+            for column in range(num_columns):
                 for step in range(num_steps):
-                    grads[rank, step, rank::num_workers] = sign * 4.0**step
+                    grads[column, step, column::num_columns] = sign * 4.0**step
             data[spec.key], initial[spec.key] = grads, np.zeros(spec.length, spec.dtype)
         else:
             data[spec.key] = rng.standard_normal(shape).astype(spec.dtype)

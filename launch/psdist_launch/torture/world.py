@@ -68,9 +68,41 @@ class World:
         self.processes: list[Process] = [
             self._scheduler,
             *(ServerProcess(self, f"server {i}", i) for i in range(scenario.num_servers)),
-            *(WorkerProcess(self, f"worker {i}", i) for i in range(scenario.num_workers)),
         ]
+        self.workers: list[WorkerProcess] = []  # every life of every worker, by column
+        for rank in range(scenario.num_workers):
+            self._new_worker(rank, 0)
         self._by_name = {process.name: process for process in self.processes}
+
+    def _new_worker(self, rank: int, incarnation: int) -> WorkerProcess:
+        worker = WorkerProcess(self, f"worker {rank}", rank, incarnation, len(self.workers))
+        self.workers.append(worker)
+        self.processes.append(worker)
+        return worker
+
+    def restart(self, process: Process) -> None:
+        """A process that has died comes again."""
+        if self._by_name[process.name] is not process:
+            return
+        again: Process
+        if isinstance(process, WorkerProcess):
+            if len(self.workers) >= self.scenario.num_columns:
+                return
+            again = self._new_worker(process.rank, process.incarnation + 1)
+        else:
+            again = ServerProcess(self, process.name, process.rank, process.incarnation + 1)
+            self.processes.append(again)
+        self.note(f"{process.name} comes again, incarnation {again.incarnation}")
+        self._by_name[process.name] = again
+        again.begin()
+
+    def add_worker(self) -> None:
+        """One more worker comes, as far as there may be more."""
+        rank = self.scenario.num_workers
+        if f"worker {rank}" not in self._by_name and len(self.workers) < self.scenario.num_columns:
+            worker = self._by_name[f"worker {rank}"] = self._new_worker(rank, 0)
+            self.note(f"{worker.name} comes")
+            worker.begin()
 
     @property
     def scheduler(self) -> SchedulerProcess:
@@ -92,8 +124,8 @@ class World:
             if events.now > self.faults.last_at + _PATIENCE_S or events.num_done > _MOST_EVENTS:
                 break
         self.oracle.judge()
-        workers = [process for process in self.processes if isinstance(process, WorkerProcess)]
-        failed = next((worker.reason for worker in workers if worker.exit_code), "")
+        workers = self.workers
+        failed = "" if self.oracle.is_finished else next((w.reason for w in workers if w.exit_code), "?")
         return Outcome(
             seed=self.scenario.seed,
             mode=self.scenario.mode,
@@ -101,7 +133,7 @@ class World:
             violations=tuple(self.oracle.violations),
             trace=self.trace,
             num_messages=self.num_messages,
-            num_steps=sum(worker.script.step for worker in workers),
+            num_steps=sum(worker.num_steps for worker in workers),
             num_reads=self.oracle.num_reads,
             faults=self.counts,
             recoveries=tuple(self.oracle.recoveries()),
@@ -111,9 +143,9 @@ class World:
         )
 
     def held_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
-        """(place, value) of every slice that a server which was not killed serves, or served at its end."""
+        """(place, value) of every slice that is served, or was at the end, by a server that nothing has happened to."""
         for process in self.processes:
-            if isinstance(process, ServerProcess) and process.state != "crashed":
+            if isinstance(process, ServerProcess) and process.name not in self.faults.blamed:
                 yield from process.served_values()
 
     # --- what the parts tell ----------------------------------------------------------------------
