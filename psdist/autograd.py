@@ -287,7 +287,12 @@ class Tape:
             g = sums.pop(number)
             if type(g) is RowSparse:
                 g = g.dense()
-            grads = op.gradient_kernel(g, *outputs, *inputs, **params)  # type: ignore[misc]
+            if op.gradient_parts is not None and (parents[0] is None or parents[1] is None):
+                which = parents[0] is None
+                grads: Any = [None, None]
+                grads[which] = op.gradient_parts[which](g, *outputs, *inputs)
+            else:
+                grads = op.gradient_kernel(g, *outputs, *inputs, **params)  # type: ignore[misc]
             if type(grads) is not tuple and type(grads) is not list:
                 grads = (grads,)
             for source, g, x in zip(parents, grads, inputs, strict=False):

@@ -19,6 +19,7 @@ from ..settings import Settings
 from ..symbol.symbol import Symbol, check_known
 from .plan import Options, Plan, compile_plan
 from .program import Step, compile_symbol
+from .shadows import Shadows, gradient_array, sparse_gradients
 from .walker import Walker
 
 __all__ = ["Executor", "misspelling", "simple_bind"]
@@ -68,6 +69,7 @@ class Executor:
         self.grad_arrays: list[NDArray | None] = [
             g if r != "null" else None for g, r in zip(grads, self._reqs, strict=True)
         ]
+        self._shadows = Shadows([*self.arg_arrays, *self.aux_arrays, *self.grad_arrays])
         named = dict(zip(self._arg_names + self._aux_names, self.arg_arrays + self.aux_arrays, strict=True))
         settings = Settings.read()
         wanted = Options(recompute=settings.recompute, winograd=settings.winograd)
@@ -112,12 +114,16 @@ class Executor:
             raise ShapeError(
                 f"forward: '{name}' has shape {data.shape}, bound was {target.shape}; bind again or use reshape()"
             )
-        target._data[...] = data
+        if target.stype == "default":
+            target._data[...] = data
+        else:
+            target[:] = value
 
     def _run_forward(self, is_train: bool) -> None:
+        self._shadows.refresh(self.arg_arrays + self.aux_arrays)
         rng = generator(self._ctx)
         if self._monitor is not None:
-            walker = Walker(self._program, [a._data for a in self.arg_arrays + self.aux_arrays])
+            walker = Walker(self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays])
             walker.forward(is_train, rng, partial(self._report, walker))
             for out, slot in zip(self.outputs, self._program.heads, strict=True):
                 out._data[...] = walker.slots[slot]
@@ -143,7 +149,7 @@ class Executor:
                 ("grad", self.grad_arrays),
                 ("out", self.outputs),
             ):
-                bound.update({(kind, i): a._data for i, a in enumerate(arrays) if a is not None})
+                bound.update({(kind, i): self._shadows.memory(a) for i, a in enumerate(arrays) if a is not None})
             bound.update({("head", k): g for k, g in enumerate(self._heads)})
             found.link(bound)
             self._plans[is_train] = found
@@ -159,6 +165,15 @@ class Executor:
         for slot in step.outs[: step.num_visible]:
             callback(self._program.names[slot], NDArray(walker.slots[slot], self._ctx))
 
+    def _report_back(self, step: Step, gradients: Sequence[Array | None]) -> None:
+        """Tell the monitor the gradients that a step made of its inputs; an input that has none counts as zeros."""
+        assert self._monitor is not None
+        ins = step.ins[: sum(not step.node.is_aux(i) for i in range(len(step.ins)))]
+        for i, (slot, g) in enumerate(zip(ins, gradients, strict=False)):
+            name = f"{step.node.name}_backward_output{i if len(ins) > 1 else ''}"
+            made = np.zeros(self._program.shapes[slot], self._program.dtypes[slot]) if g is None else g
+            self._monitor[0](name, NDArray(made, self._ctx))
+
     def backward(self, out_grads: Any = None, is_train: bool = True, **misspelt: Any) -> None:
         """Compute the gradients from those of the outputs (one array or a list; losses need none).
 
@@ -167,23 +182,26 @@ class Executor:
         if misspelt:
             misspelling("backward", misspelt, ("out_grads", "is_train"))
         heads = self._head_gradients(out_grads)
+        self._shadows.refresh(self.grad_arrays)
         state = self._state
         if not is_train and not isinstance(
             state, Walker
         ):  # gradients as of prediction, on what training computed
-            state = Walker(self._program, [a._data for a in self.arg_arrays + self.aux_arrays])
+            state = Walker(self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays])
             state.forward(True, generator(self._ctx))
         elif state is None:
             self._run_forward(True)
             state = self._state
         if isinstance(state, Walker):
             wanted = [i for i, r in enumerate(self._reqs) if r != "null"]
-            state.backward(heads, is_train, self._deliver, wanted)
+            report = None if self._monitor is None else self._report_back
+            state.backward(heads, is_train, self._deliver, wanted, report)
             return
         assert state is not None
         for k in state.heads:
             self._heads[k][...] = heads[k]
-        state.run_backward(None if self.on_gradient is None else self._complete)
+        sparse = self._shadows.any_of(self.grad_arrays)
+        state.run_backward(None if self.on_gradient is None and not sparse else self._complete)
 
     def _head_gradients(self, out_grads: Any) -> list[Array]:
         """The gradient of each output: as given, or ones where it does not matter."""
@@ -223,13 +241,15 @@ class Executor:
             return
         if self._reqs[slot] == "add":
             if g is not None:
-                target._data += g
+                self._shadows.memory(target)[...] += g
         else:
-            target._data[...] = 0 if g is None else g
+            self._shadows.memory(target)[...] = 0 if g is None else g
         self._complete(slot)
 
     def _complete(self, slot: int) -> None:
         target = self.grad_arrays[slot]
+        if target is not None:
+            self._shadows.store(target)
         if self.on_gradient is not None and target is not None:
             self.on_gradient(self._arg_names[slot], target)
 
@@ -456,10 +476,11 @@ def simple_bind(
     else:
         reqs = dict(zip(names, grad_req, strict=True))
     shared_grads = shared_exec.grad_dict if shared_exec is not None else {}
+    sparse = sparse_gradients(symbol)
     grads = {
         n: old
         if (old := shared_grads.get(n)) is not None and old.shape == args[n].shape
-        else NDArray(np.zeros_like(args[n]._data), ctx)
+        else gradient_array(args[n], n in sparse)
         for n in names
         if reqs[n] != "null"
     }

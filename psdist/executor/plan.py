@@ -170,7 +170,14 @@ def compile_plan(
         program, notes = rewrite.rewrite(program, is_train)
         reports.append(PassReport("rewrite", "see the notes", before, len(program.steps), notes))
     lowered = lower(
-        program, is_train, requests, with_backward, options.rules, options.trace, options.winograd
+        program,
+        is_train,
+        requests,
+        with_backward,
+        options.rules,
+        options.trace,
+        options.winograd,
+        keeps=not options.recompute,
     )
     instrs = lowered.instrs
     reports.append(

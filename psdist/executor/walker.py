@@ -56,8 +56,12 @@ class Walker:
         is_train: bool,
         deliver: Callable[[int, Array | None], None],
         wanted: Sequence[int],
+        report: Callable[[Step, Sequence[Array | None]], None] | None = None,
     ) -> None:
-        """Compute the gradients from those of the heads; `deliver(argument, gradient)` as each is complete."""
+        """Compute the gradients from those of the heads; `deliver(argument, gradient)` as each is complete.
+
+        `report(step, gradients of its inputs)` is called after each step.
+        """
         p = self.program
         grads: dict[int, Array] = {}
         for slot, g in zip(p.heads, heads, strict=True):
@@ -65,7 +69,7 @@ class Walker:
         with np.errstate(all="ignore"):
             for k in reversed(range(len(p.steps))):
                 if p.steps[k].needs:
-                    self._step_back(p.steps[k], grads, is_train)
+                    self._step_back(p.steps[k], grads, is_train, report)
                 for slot in p.final.get(k, ()):
                     deliver(slot, grads.pop(slot, None))
             done = {slot for complete in p.final.values() for slot in complete}
@@ -73,7 +77,13 @@ class Walker:
                 if slot not in done:
                     deliver(slot, grads.pop(slot, None))
 
-    def _step_back(self, step: Step, grads: dict[int, Array], is_train: bool) -> None:
+    def _step_back(
+        self,
+        step: Step,
+        grads: dict[int, Array],
+        is_train: bool,
+        report: Callable[[Step, Sequence[Array | None]], None] | None,
+    ) -> None:
         slots = self.slots
         arrived = [grads.pop(slot, None) for slot in step.outs[: step.num_visible]]
         if all(g is None for g in arrived):
@@ -90,6 +100,8 @@ class Walker:
             step.needs,
             is_train,
         )
+        if report is not None:
+            report(step, back)
         for slot, g, need in zip(step.ins, back, step.needs, strict=True):
             if g is not None and need:
                 grads[slot] = grads[slot] + g if slot in grads else g

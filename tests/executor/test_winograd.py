@@ -55,3 +55,23 @@ def test_a_variable_turns_tiles_off(monkeypatch):
     assert "Winograd" not in x.simple_bind(mx.cpu(), grad_req="null", data=(16, 32, 8, 8)).explain()
     monkeypatch.delenv("PSDIST_WINOGRAD")
     assert "Winograd" in x.simple_bind(mx.cpu(), grad_req="null", data=(16, 32, 8, 8)).explain()
+
+
+def test_recomputing_keeps_no_transform():
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=32, pad=(1, 1))
+    x = mx.sym.MakeLoss(x)
+    args = [mx.nd.ones(s) for s in x.infer_shape(data=(16, 32, 16, 16))[0]]
+    grads = [mx.nd.ones(a.shape) for a in args]
+    kept, again = (
+        Executor(x, mx.cpu(), args, grads, options=Options(recompute=r))._plan(True) for r in (False, True)
+    )
+    assert len(kept.instrs) == len(again.instrs)
+    assert sum(len(i.writes) for i in again.instrs) == sum(len(i.writes) for i in kept.instrs) - 1
+    results = []
+    for r in (False, True):
+        executor = Executor(x, mx.cpu(), args, grads, options=Options(recompute=r))
+        executor.forward(is_train=True)
+        executor.backward()
+        results.append([g.asnumpy() for g in grads])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
