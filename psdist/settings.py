@@ -92,6 +92,12 @@ def _ack(text: str) -> Literal["applied", "replicated", "on-disk"]:
     return cast(Literal["applied", "replicated", "on-disk"], text)
 
 
+def _guard(text: str) -> Literal["off", "warn", "refuse"]:
+    if text not in ("off", "warn", "refuse"):
+        raise _Wrong("off, warn or refuse")
+    return cast(Literal["off", "warn", "refuse"], text)
+
+
 def _setting(variable: str, default: Any, meaning: str, parse: Callable[[str], Any]) -> Any:
     return dataclasses.field(default=default, metadata={"env": variable, "meaning": meaning, "parse": parse})
 
@@ -164,6 +170,18 @@ class Settings:
     )
     dead_after_s: float = _setting(
         "PSDIST_DEAD_AFTER", 8.0, "silence after which a process counts as dead; several heartbeats", _seconds
+    )
+    guard: Literal["off", "warn", "refuse"] = _setting(
+        "PSDIST_GUARD",
+        "off",
+        "what servers do with a push that holds NaN or infinity: off, warn, refuse",
+        _guard,
+    )
+    server_module: str = _setting(
+        "PSDIST_SERVER_MODULE",
+        "",
+        "a module that servers import when they start, with optimizers of your own in it",
+        str,
     )
     scheduler_away_s: float = _setting(
         "PSDIST_SCHEDULER_AWAY",

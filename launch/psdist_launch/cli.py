@@ -123,6 +123,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--restore", metavar="DIR", default="", help="go on from the newest snapshot there")
     run.add_argument(
+        "--guard",
+        choices=["off", "warn", "refuse"],
+        default="",
+        help="what to do with a push that holds NaN or infinity (default: off)",
+    )
+    run.add_argument(
+        "--server-module",
+        metavar="NAME",
+        default="",
+        help="a module with optimizers of your own, that servers import when they start",
+    )
+    run.add_argument(
         "--restarts",
         type=int,
         default=3,
@@ -162,6 +174,8 @@ def _parser() -> argparse.ArgumentParser:
         restarts=0,
         snapshot_dir="",
         restore="",
+        guard="",
+        server_module="",
     )
 
     status = commands.add_parser("status", help="show a running job")
@@ -281,7 +295,7 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
             replicas=options.replicas,
             elastic=_elastic(options.elastic),
             restarts=options.restarts,
-            snapshots=_snapshots(options),
+            variables=_variables(options),
         )
         screen = Screen.on(sys.stdout.buffer, sys.stderr.buffer)
         with (
@@ -297,9 +311,13 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
     return verdict.exit_code
 
 
-def _snapshots(options: argparse.Namespace) -> dict[str, str]:
-    """The variables that say where snapshots are written, and from which one the job goes on."""
+def _variables(options: argparse.Namespace) -> dict[str, str]:
+    """Options that are settings of the members, as their variables."""
     variables = {}
+    if options.guard:
+        variables["PSDIST_GUARD"] = options.guard
+    if options.server_module:
+        variables["PSDIST_SERVER_MODULE"] = options.server_module
     if options.snapshot_dir:
         variables["PSDIST_SNAPSHOT_DIR"] = os.path.abspath(options.snapshot_dir)
         variables["PSDIST_SNAPSHOT_EVERY"] = str(options.snapshot_every)

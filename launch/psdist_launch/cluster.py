@@ -49,7 +49,7 @@ class Cluster:
     insecure: bool = False
     replicas: int = 0  # copies of each server's arrays, on other servers
     elastic: tuple[int, int] | None = None  # the fewest and the most workers with which the job goes on
-    snapshots: Mapping[str, str] = field(default_factory=dict)  # variables that say where and when
+    variables: Mapping[str, str] = field(default_factory=dict)  # further settings of every member
     restarts: int = 0  # how often each member is started again that the job can do without
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class Cluster:
             "PSDIST_JOB": self.job,
             "PSDIST_RANK": str(member.rank),
             "PSDIST_KEY_FILE": self.key_file,
-            **self.snapshots,
+            **self.variables,
             "PSDIST_INCARNATION": str(incarnation),
             "PSDIST_REPLICAS": str(self.replicas),
             "PSDIST_ELASTIC": f"{self.elastic[0]}:{self.elastic[1]}" if self.elastic else "",

@@ -10,6 +10,7 @@ than going on with half of a change.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import secrets
 import time
@@ -273,6 +274,7 @@ class ServerLoop(Loop):
             heartbeat_s=settings.heartbeat_s,
             dead_after_s=settings.dead_after_s,
             snapshot_every=settings.snapshot_every if settings.snapshot_dir else 0,
+            guard=settings.guard,
             first=_restorer(settings) if settings.restore else None,
         )
         self._membership = Membership(
@@ -390,6 +392,8 @@ class ServerLoop(Loop):
     def _tick(self, now: float) -> End | None:
         server, membership = self._server, self._membership
         self._send(server.tick(now))
+        for warning in server.warnings():
+            _log.warning("%s", warning)
         if self._disk is not None and server.view is not None:
             for taken in server.taken():
                 self._disk.write(taken, server.view.num_servers)
@@ -457,12 +461,22 @@ def _duties(server: Server) -> str:
     return words + (f"; it keeps copies of shards {', '.join(map(str, kept))}" if kept else "")
 
 
+def _import(name: str) -> None:
+    """Load the module that whoever started this server named. What comes over the wire names no module."""
+    try:
+        importlib.import_module(name)
+    except Exception as e:
+        raise ConfigError(f"PSDIST_SERVER_MODULE={name}: {type(e).__name__}: {e}") from e
+
+
 def open_loop(settings: Settings) -> SchedulerLoop | ServerLoop:
     """The loop of this process's role. Raises ConfigError when the settings do not make one."""
     match settings.role:
         case "scheduler":
             return SchedulerLoop(settings)
         case "server":
+            if settings.server_module:
+                _import(settings.server_module)
             return ServerLoop(settings)
         case "worker":
             raise ConfigError(

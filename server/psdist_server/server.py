@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from psdist.wire.messages import (
     ACK_APPLIED,
@@ -64,6 +65,7 @@ class Server:
         dead_after_s: float = 8.0,
         snapshot_every: int = 0,
         first: Callable[[int, int], Shard] | None = None,
+        guard: Literal["off", "warn", "refuse"] = "off",
     ) -> None:
         """`snapshot_every`: take the state every so many rounds; 0: never. `first(i, n)` is shard i of n with which the
         job begins; by default an empty one."""
@@ -78,6 +80,7 @@ class Server:
         self._dead_after_s = dead_after_s
         self._snapshot_every = snapshot_every
         self._first = first
+        self._guard = guard
         self._links: dict[Destination, Link] = {}
         self._shard_of: dict[Destination, int] = {}  # whom a connection was shown to
         self._sources: dict[int, _Source] = {}  # by token
@@ -179,6 +182,7 @@ class Server:
                     primary = self.primaries[number] = Primary(number, shard)
                     if self._snapshot_every:
                         primary.taker = Taker(number, shard, self._snapshot_every)
+                primary.shard.guard = self._guard
                 primary.shard.max_ack = ACK_REPLICATED if view.replicas else ACK_APPLIED
                 copies = {rank: links[rank] for rank in place.backups if rank in links}
                 out += primary.set_copies(copies, view.epoch, now)
@@ -195,6 +199,13 @@ class Server:
         for sender, hello in early:
             out += self._hello(sender, hello, now)
         return out
+
+    def warnings(self) -> list[str]:
+        """What people should know; each is given once."""
+        warnings = [one for primary in self.primaries.values() for one in primary.shard.warnings]
+        for primary in self.primaries.values():
+            primary.shard.warnings = []
+        return warnings
 
     def taken(self) -> list[Taken]:
         """The snapshots to be written now; each is given once."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
 import numpy as np
 
@@ -152,6 +152,9 @@ class Shard:
         self.each = False  # apply every push as it comes, not whole rounds
         self.updates = Updates()
         self.max_ack = ACK_APPLIED  # the durability that a push may ask for
+        self.guard: Literal["off", "warn", "refuse"] = "off"  # against pushes that hold NaN or infinity
+        self.warnings: list[str] = []  # for the log
+        self._num_warned = 0
         self.on_round: Callable[[Slice], None] | None = None  # is told after each round of a slice
         self.effects: list[Effect] | None = None  # what changed; a list when somebody keeps a copy
         self._out: Out = []
@@ -440,6 +443,8 @@ class Shard:
                 raise Refused(
                     "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
                 )
+        if self.guard != "off":
+            self._look_for_nan(rank, push, pieces)
         pending = self._begin(sender, push.seq, push.ack, pieces if pulls else None)
         ranks, each = self._ranks, self.each
         for piece, clock, grad in zip(pieces, push.clocks, push.values, strict=True):
@@ -455,6 +460,24 @@ class Shard:
         if isinstance(push, PushPull):
             self._wait_for_clocks(pieces, push.min_clocks, pending)
         pending.one_is_there()
+
+    def _look_for_nan(self, rank: int, push: Push | PushPull, pieces: list[Slice]) -> None:
+        for piece, clock, grad in zip(pieces, push.clocks, push.values, strict=True):
+            # a sum of finite numbers may overflow, but one of others is never finite: most are read once
+            with np.errstate(all="ignore"):
+                if grad.dtype.kind != "f" or math.isfinite(float(grad.sum())):
+                    continue
+            num = grad.size - int(np.isfinite(grad).sum())
+            if num and not piece.knows(rank, clock):
+                text = (
+                    f"worker {rank} pushed {num} of {grad.size} elements that are NaN or infinite, to "
+                    f"{piece.key.label} in round {clock}"
+                )
+                if self.guard == "refuse":
+                    raise Refused("bad-value", f"{text}; PSDIST_GUARD=refuse does not take them")
+                self._num_warned += 1
+                if self._num_warned & (self._num_warned - 1) == 0:  # the 1st, 2nd, 4th, ...
+                    self.warnings.append(f"{text} ({self._num_warned} such so far)")
 
     def _pull(self, sender: Destination, pull: Pull) -> None:
         if self._is_pending(sender, pull.seq):

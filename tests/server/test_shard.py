@@ -224,3 +224,24 @@ def test_a_refused_init_leaves_nothing_behind() -> None:
     assert reply.text == "0 was initialised as float32 (5,), and now comes as float32 (3,)"
     assert set(shard.keys) == set(KEYS)
     assert shard.nbytes == NUM_KEYS * LENGTH * 4
+
+
+def test_a_push_of_nan_is_taken_warned_of_or_refused_as_the_guard_says() -> None:
+    shard = shard_of(1)
+    for clock, value in enumerate((float("nan"), float("inf"))):
+        push_all(shard, clock, [np.array([1, value, 3, value, 5], np.float32)])
+    shard.guard = "warn"
+    push_all(shard, 2, [np.array([1, float("nan"), 3, 4, 5], np.float32)])
+    push_all(shard, 3, [np.full(LENGTH, 3e38, np.float32)])  # its sum is infinite, and none of it is
+    assert shard.warnings == [
+        "worker 0 pushed 1 of 5 elements that are NaN or infinite, to 0 in round 2 (1 such so far)"
+    ]
+    shard.guard = "refuse"
+    push = m.Push(99, 1, 1, [KEYS[0]], [0], [4], [np.array([1, 2, 3, 4, -float("inf")], np.float32)])
+    ((_, reply),) = shard.step(b"0", push, 0.0)
+    assert isinstance(reply, m.Error)
+    assert reply.text == (
+        "worker 0 pushed 1 of 5 elements that are NaN or infinite, to 0 in round 4; "
+        "PSDIST_GUARD=refuse does not take them"
+    )
+    assert pull(shard, 0)[0].tolist() == np.full(LENGTH, 3e38, np.float32).tolist()
