@@ -89,16 +89,28 @@ class KVStore(ABC):
     def pull(self, key: Any, out: Any = None, priority: int = 0, ignore_sparse: bool = True) -> None:
         """Read the keys' values into `out`, for each key an array or a list of arrays.
 
-        Raises UnknownKey, BadValue.
+        Sparse arrays are left as they are, unless `ignore_sparse` is False: to read some rows into them, use
+        `row_sparse_pull`. Raises UnknownKey, BadValue.
         """
         if out is None:
             raise ConfigError(f"pull {key!r}: no `out`; wanted arrays to write to")
-        if getattr(out, "stype", "default") != "default" and key in self._specs:
-            value = np.empty(self._specs[key].shape, self._specs[key].dtype)
-            self.pull(key, out=value, priority=priority)
-            out[:] = value
+        if any(is_sparse(a) for _, arrays in _each("pull", key, out) for a in arrays):
+            self._pull_sparse(_each("pull", key, out), priority, ignore_sparse)
             return
         self._pull(self._checked("pull", key, out), priority)
+
+    def _pull_sparse(self, pairs: list[tuple[Any, list[Any]]], priority: int, ignore_sparse: bool) -> None:
+        """`pull` where some of the arrays are sparse."""
+        for k, arrays in pairs:
+            dense = [a for a in arrays if not is_sparse(a)]
+            sparse = [] if ignore_sparse else [a for a in arrays if is_sparse(a)]
+            if sparse:
+                spec = self._spec(k)
+                dense.append(np.empty(spec.shape, spec.dtype))
+            if dense:
+                self.pull(k, out=dense, priority=priority)
+            for a in sparse:
+                a[:] = dense[-1]
 
     def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
         """Push `value` and pull into `out`, by default into `value`, in one exchange.
@@ -115,12 +127,22 @@ class KVStore(ABC):
         self.pull(key, out=out, priority=priority)
 
     def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
-        """Read the rows `row_ids` of the keys' values into `out`: for each key an array or a list of arrays, and as
-        many arrays of row numbers (or one for all). A row_sparse array then stores these rows only; a dense one
-        keeps its other rows.
+        """Read the rows `row_ids` of the keys' values into `out`: for each key a row_sparse array or a list of them,
+        and as many arrays of row numbers (or one for all). The arrays then store these rows only.
 
         Raises UnknownKey, BadValue.
         """
+        for k, arrays in _each("row_sparse_pull", key, out) if out is not None else ():
+            for a in arrays:
+                if getattr(a, "stype", None) != "row_sparse":
+                    kind = getattr(a, "stype", type(a).__name__)
+                    raise BadValue(
+                        f"row_sparse_pull {k!r}: `out` is {kind}; wanted row_sparse arrays, or use pull"
+                    )
+        self.pull_rows(key, out, row_ids, priority)
+
+    def pull_rows(self, key: Any, out: Any, row_ids: Any, priority: int = 0) -> None:
+        """As `row_sparse_pull`, also into dense arrays, which keep their other rows."""
         if out is None or row_ids is None:
             raise ConfigError(
                 f"row_sparse_pull {key!r}: wanted `out`, arrays to write to, and `row_ids`, their rows"
@@ -140,9 +162,7 @@ class KVStore(ABC):
                 raise ConfigError(
                     f"row_sparse_pull {k!r}: {len(targets)} arrays, but {len(rows)} arrays of row_ids"
                 )
-            spec = self._specs.get(k)
-            if spec is None:
-                raise UnknownKey(_never_initialised(k, self._specs))
+            spec = self._spec(k)
             value = np.empty(spec.shape, spec.dtype)
             self.pull(k, out=value, priority=priority)
             for target, wanted in zip(targets, rows, strict=True):
@@ -219,6 +239,13 @@ class KVStore(ABC):
         self._push(pushed, priority)
         self._pull(pulled, priority)
 
+    def _spec(self, key: Key) -> Spec:
+        """What `init` declared of a key. Raises UnknownKey."""
+        spec = self._specs.get(key)
+        if spec is None:
+            raise UnknownKey(_never_initialised(key, self._specs))
+        return spec
+
     def _checked(self, verb: str, key: Any, value: Any) -> Pairs:
         """The pairs, when each fits its declaration."""
         pairs = _pairs(verb, key, value)
@@ -246,6 +273,22 @@ class KVStore(ABC):
                         f"key {k!r}: this store's keys are {kind}, like {known!r}; no store has both"
                     )
             return
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether a value is an array that stores only some of its elements."""
+    return type(value) is not np.ndarray and getattr(value, "stype", "default") != "default"
+
+
+def _each(verb: str, key: Any, value: Any) -> list[tuple[Any, list[Any]]]:
+    """(key, its arrays) for each key, as they were given."""
+    if not isinstance(key, (list, tuple)):
+        return [(key, list(value) if isinstance(value, (list, tuple)) else [value])]
+    if not isinstance(value, (list, tuple)) or len(key) != len(value):
+        raise ConfigError(
+            f"{verb}: {len(key)} keys, but {_count(value)}; wanted an array or a list of them for each"
+        )
+    return [(k, list(v) if isinstance(v, (list, tuple)) else [v]) for k, v in zip(key, value, strict=True)]
 
 
 def _pairs(verb: str, key: Any, value: Any) -> Pairs:

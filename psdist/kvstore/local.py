@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray as Array
 
-from ..errors import ConfigError
-from ..ndarray import NDArray, array
+from ..errors import BadValue, ConfigError
+from ..ndarray import NDArray, array, sparse, zeros
 from ..optimizer import get_updater
-from .base import Key, KVStore, Pairs
+from .base import Key, KVStore, Pairs, _each, is_sparse
 from .reduce import add_into
 
 __all__ = ["LocalKVStore"]
@@ -49,6 +49,42 @@ class LocalKVStore(KVStore):
     def close(self) -> None:
         """Nothing to end."""
 
+    def init(self, key: Any, value: Any) -> None:
+        super().init(key, value)
+        for k, arrays in _each("init", key, value):
+            if is_sparse(arrays[0]):  # stays so, for the optimizers that leave rows alone
+                self._values[k] = arrays[0].copy()
+
+    def push(self, key: Any, value: Any, priority: int = 0) -> None:
+        given = _each("push", key, value)
+        if not any(is_sparse(a) for _, arrays in given for a in arrays):
+            super().push(key, value, priority)
+            return
+        for k, arrays in given:
+            if not all(is_sparse(a) for a in arrays):
+                super().push(k, arrays, priority)
+                continue
+            spec = self._spec(k)
+            for a in arrays:
+                if a.shape != spec.shape:
+                    raise BadValue(f"push {k!r}: shape {a.shape}, wanted {spec.shape} as initialised")
+            total = arrays[0]
+            for a in arrays[1:]:  # device order, as dense arrays are summed
+                total = sparse.add(total, a)
+            if self._updater is None:
+                self._values[k][:] = total
+            else:
+                self._updater(k, total, self._values[k])
+
+    def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
+        out = value if out is None else out
+        arrays = [a for v in (value, out) for _, arrays in _each("pushpull", key, v) for a in arrays]
+        if any(is_sparse(a) for a in arrays):
+            self.push(key, value, priority)
+            self.pull(key, out, priority, ignore_sparse=False)
+        else:
+            super().pushpull(key, value, out, priority)
+
     def _init(self, pairs: list[tuple[Key, Array[Any]]]) -> None:
         for key, value in pairs:
             self._values[key] = array(value, dtype=value.dtype)
@@ -57,7 +93,10 @@ class LocalKVStore(KVStore):
         for key, arrays in pairs:
             value = self._values[key]
             if self._updater is None:
-                add_into(value._data, arrays)
+                if is_sparse(value):
+                    value[:] = self._sum(key, arrays)
+                else:
+                    add_into(value._data, arrays)
             else:
                 pushed = NDArray(arrays[0]) if len(arrays) == 1 else self._sum(key, arrays)
                 self._updater(key, pushed, value)
@@ -71,6 +110,6 @@ class LocalKVStore(KVStore):
     def _sum(self, key: Key, arrays: list[Array[Any]]) -> NDArray:
         total = self._sums.get(key)
         if total is None:
-            total = self._sums[key] = array(self._values[key], dtype=arrays[0].dtype)
+            total = self._sums[key] = zeros(arrays[0].shape, dtype=arrays[0].dtype)
         add_into(total._data, arrays)
         return total

@@ -30,10 +30,31 @@ def test_each_device_may_ask_for_rows_of_its_own(store):
     assert [o.indices.asnumpy().tolist() for o in outs] == [[1], [3]]
 
 
-def test_a_dense_array_keeps_its_other_rows(store):
+def test_a_dense_array_keeps_its_other_rows_and_is_not_for_row_sparse_pull(store):
     out = mx.nd.ones((4, 3))
-    store.row_sparse_pull("w", out=out, row_ids=mx.nd.array([2]))
+    store.pull_rows("w", out, mx.nd.array([2]))
     assert out.asnumpy().tolist() == [[1] * 3, [1] * 3, [6, 7, 8], [1] * 3]
+    with pytest.raises(mx.MXNetError, match="`out` is default; wanted row_sparse arrays, or use pull"):
+        store.row_sparse_pull("w", out=out, row_ids=mx.nd.array([2]))
+
+
+def test_pull_leaves_sparse_arrays_alone_unless_told_otherwise(store):
+    sparse, dense = mx.nd.sparse.zeros("row_sparse", (4, 3)), mx.nd.zeros((4, 3))
+    store.pull("w", out=[sparse, dense])
+    assert (sparse.asnumpy() == 0).all()
+    assert (dense.asnumpy() == VALUE).all()
+    store.pull(["w"], out=[[sparse, dense]], ignore_sparse=False)
+    assert (sparse.asnumpy() == VALUE).all()
+
+
+def test_an_optimizer_leaves_the_rows_without_a_gradient_alone(store):
+    store.set_optimizer(mx.optimizer.SGD(learning_rate=1.0, momentum=0.9, wd=0.1))
+    g = mx.nd.sparse.row_sparse_array(([[1, 1, 1]], [2]), shape=(4, 3))
+    store.push("w", [g, g])
+    out = mx.nd.zeros((4, 3))
+    store.pushpull("w", g, out=out)
+    assert (out.asnumpy()[[0, 1, 3]] == VALUE[[0, 1, 3]]).all()
+    assert (out.asnumpy()[2] < VALUE[2] - 2.5).all()
 
 
 def test_a_sparse_array_is_pulled_whole_and_pushed(store):
