@@ -86,3 +86,20 @@ def test_wrong_arguments_are_named():
         ConfigError, match="Monitor: stat_func gave float for 'fc_output'; wanted an NDArray or a li"
     ):
         monitor.toc()
+
+
+def test_the_gradients_of_every_operator_are_seen_too():
+    net = mx.sym.LinearRegressionOutput(
+        mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=1, name="fc"), name="out"
+    )
+    mod = mx.mod.Module(net, label_names=("out_label",))
+    mod.bind([("data", (2, 3))], [("out_label", (2, 1))])
+    mod.init_params(mx.init.One())
+    seen = mx.mon.Monitor(1, pattern=".*backward", sort=True)
+    mod.install_monitor(seen)
+    seen.tic()
+    mod.forward_backward(mx.io.DataBatch([mx.nd.ones((2, 3))], [mx.nd.ones((2, 1))]))
+    assert [name for _, name, _ in seen.toc()] == [
+        *(f"fc_backward_output{i}" for i in range(3)),
+        *(f"out_backward_output{i}" for i in range(2)),
+    ]

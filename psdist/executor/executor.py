@@ -228,10 +228,10 @@ class Executor:
                 grads.append(self._ones[k])
             elif not isinstance(given, NDArray):
                 raise TypeError(f"backward: out_grads[{k}] is a {type(given).__name__}; wanted an NDArray")
-            elif given.shape != shape:
+            elif given.shape != shape and (given.size != 1 or shape not in ((), (1,))):
                 raise ShapeError(f"backward: out_grads[{k}] has shape {given.shape}, the output {shape}")
             else:
-                grads.append(given._data)
+                grads.append(given._data.reshape(shape))
         return grads
 
     def _deliver(self, slot: int, g: Array | None) -> None:
@@ -332,7 +332,11 @@ class Executor:
             _resized(a, s, n, allow_up_sizing)
             for n, s, a in zip(self._aux_names, aux_shapes, self.aux_arrays, strict=True)
         ]
-        return Executor(self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx)
+        made = Executor(self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx)
+        for k, (mine, its) in enumerate(zip(self.outputs, made.outputs, strict=True)):
+            if its._data.size <= mine._data.size:  # outputs share their memory, too
+                made.outputs[k] = _resized(mine, its.shape, "output", False)
+        return made
 
     def explain(
         self, is_train: bool | None = None, run: bool = False, picture: str | os.PathLike[str] | None = None
@@ -355,7 +359,7 @@ class Executor:
         """The graph in words, and the memory that the executor's own arrays take."""
         wants = any(r != "null" for r in self._reqs)
         own = self._plan(wants).memory.size + sum(y._data.nbytes for y in self.outputs)
-        return self._symbol.debug_str() + f"Total {own / 2**20:.3f} MB allocated\n"
+        return self._symbol.debug_str() + f"Total {own >> 20} MB allocated\n"
 
 
 def _resized(a: NDArray, shape: Shape, name: str, allow_up_sizing: bool) -> NDArray:
