@@ -38,6 +38,7 @@ class BaseModule:
         self.params_initialized = False
         self.optimizer_initialized = False
         self._symbol: Any = None
+        self._total_exec_bytes = 0  # MXNet's count of its executors' memory, which scripts print
 
     # --- what a subclass gives ----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ release the interpreter's lock, so they overlap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,8 +17,10 @@ import numpy as np
 from ..blas import one_blas_thread
 from ..context import Context
 from ..errors import ConfigError, ShapeError
+from ..executor import gradient_array, sparse_gradients
 from ..io import DataDesc
 from ..ndarray import NDArray, concatenate, zeros
+from .base_module import as_descs
 
 __all__ = ["DataParallelExecutorGroup", "split_batch"]
 
@@ -54,8 +57,8 @@ class DataParallelExecutorGroup:
         symbol: Any,
         contexts: Sequence[Context],
         workload: Sequence[float],
-        data_shapes: Sequence[DataDesc],
-        label_shapes: Sequence[DataDesc] | None,
+        data_shapes: Sequence[Any],
+        label_shapes: Sequence[Any] | None,
         param_names: Sequence[str],
         for_training: bool,
         inputs_need_grad: bool,
@@ -83,7 +86,12 @@ class DataParallelExecutorGroup:
         self._monitors: list[Any] = []
         self._bound: dict[Any, list[Any]] = {}  # executors by the inputs' shapes, the latest last
         self._pool: ThreadPoolExecutor | None = None
-        data_names = [desc.name for desc in data_shapes]
+        data, labels = as_descs(data_shapes), as_descs(label_shapes)
+        data_names = [desc.name for desc in data]
+        # inputs and states by name, per device; groups that share one another's hold them in the same memory
+        self.shared_data_arrays: list[dict[str, NDArray]] = (
+            shared_group.shared_data_arrays if shared_group is not None else [{} for _ in self.contexts]
+        )
         self.grad_req = _grad_reqs(
             grad_req,
             self.arg_names,
@@ -93,7 +101,7 @@ class DataParallelExecutorGroup:
             for_training,
             inputs_need_grad,
         )
-        self._bind(data_shapes, label_shapes, shared_group)
+        self._bind(data, labels, shared_group)
 
     # --- arrays -------------------------------------------------------------------------------------
 
@@ -135,7 +143,9 @@ class DataParallelExecutorGroup:
         def make(
             name: str, shape: tuple[int, ...], dtype: Any, known: Mapping[str, NDArray] | None
         ) -> NDArray:
-            old = known.get(name) if known and name not in shapes else None
+            if name not in self.param_names and name not in self.aux_names:
+                return _buffer(self.shared_data_arrays[k], name, shape, dtype, ctx)
+            old = known.get(name) if known else None
             if old is not None and old.shape == shape and old.dtype == dtype:
                 return old
             if old is not None and name in self.param_names:
@@ -143,10 +153,13 @@ class DataParallelExecutorGroup:
             return zeros(shape, ctx, dtype)
 
         args, grads = {}, {}
+        sparse = sparse_gradients(self.symbol)
         for name, shape, dtype in zip(self.arg_names, arg_shapes, arg_types, strict=True):
             args[name] = make(name, shape, dtype, before.arg_dict if before else None)
             if self.grad_req[name] != "null":
-                grads[name] = make(name, shape, dtype, before.grad_dict if before else None)
+                old = before.grad_dict.get(name) if before else None
+                fits = old is not None and old.shape == shape and old.dtype == dtype
+                grads[name] = old if fits else gradient_array(args[name], name in sparse)
         aux = {
             name: make(name, shape, dtype, before.aux_dict if before else None)
             for name, shape, dtype in zip(self.aux_names, aux_shapes, aux_types, strict=True)
@@ -234,7 +247,8 @@ class DataParallelExecutorGroup:
         is_sliced = isinstance(data_batch, list)
         batch = data_batch[k] if is_sliced else data_batch
         arg_dict = self.execs[k].arg_dict
-        for descs, arrays in ((self.data_shapes, batch.data), (self.label_shapes, batch.label or ())):
+        labels = getattr(batch, "label", None) or ()  # a batch of a script's own class may have none
+        for descs, arrays in ((self.data_shapes, batch.data), (self.label_shapes, labels)):
             for desc, value in zip(descs, arrays, strict=False):
                 axis = self.batch_axes[desc.name]
                 if axis != -1 and not is_sliced and len(self.contexts) > 1:
@@ -346,6 +360,14 @@ class DataParallelExecutorGroup:
     def _install(self, mon: Any) -> None:
         for e in self.execs:
             mon.install(e)
+
+
+def _buffer(held: dict[str, NDArray], name: str, shape: tuple[int, ...], dtype: Any, ctx: Context) -> NDArray:
+    """An array in the memory that inputs of this name share; a larger one takes its place."""
+    old, size = held.get(name), math.prod(shape)
+    if old is None or old.dtype != dtype or old.size < size:
+        old = held[name] = zeros(shape, ctx, dtype)
+    return old if old.shape == shape else NDArray(old._data.reshape(-1)[:size].reshape(shape), ctx)
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:

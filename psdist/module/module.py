@@ -13,7 +13,7 @@ from ..context import Context, cpu
 from ..errors import ConfigError
 from ..initializer import InitDesc, Uniform
 from ..io import DataDesc
-from ..ndarray import NDArray, zeros
+from ..ndarray import NDArray, sparse
 from .base_module import BaseModule, Params, as_descs, check_names
 from .executor_group import DataParallelExecutorGroup
 from .store import create_kvstore, initialize_kvstore, update_params, update_params_on_kvstore
@@ -147,9 +147,15 @@ class Module(BaseModule):
         first = {name: copies[0] for name, copies in zip(self._param_names, group.param_arrays, strict=True)}
         first_aux = {name: copies[0] for name, copies in zip(self._aux_names, group.aux_arrays, strict=True)}
         if self._arg_params is None:
-            self._arg_params = {n: zeros(a.shape, cpu(), a.dtype) for n, a in first.items()}
+            attributes = self._symbol.attr_dict()
+
+            def stype(name: str) -> str:
+                number = attributes.get(name, {}).get("__storage_type__", "")
+                return "row_sparse" if number == "1" else "default"
+
+            self._arg_params = {n: _zeros(a, stype(n)) for n, a in first.items()}
         if self._aux_params is None:
-            self._aux_params = {n: zeros(a.shape, cpu(), a.dtype) for n, a in first_aux.items()}
+            self._aux_params = {n: _zeros(a, "default") for n, a in first_aux.items()}
 
     def init_params(
         self,
@@ -401,14 +407,14 @@ class Module(BaseModule):
         new_shapes = [a.shape for a in data_batch.data]
         if new_shapes == [d.shape for d in self._data_shapes]:
             return
-        if data_batch.provide_data:
+        if getattr(data_batch, "provide_data", None):
             data = as_descs(data_batch.provide_data)
         else:
             data = _with_shapes(self._data_shapes, new_shapes)
         labels = self._label_shapes
-        if data_batch.provide_label:
+        if getattr(data_batch, "provide_label", None):
             labels = as_descs(data_batch.provide_label)
-        elif labels and data_batch.label:
+        elif labels and getattr(data_batch, "label", None):
             labels = _with_shapes(labels, [a.shape for a in data_batch.label])
         elif labels:  # a batch without labels, for prediction: as many as it has samples
             group = self._exec_group
@@ -470,7 +476,11 @@ class Module(BaseModule):
         for name, rows in sparse_row_id_fn(data_batch).items():
             i = self._param_names.index(name)
             copies = self._exec_group.param_arrays[i]
-            self._kvstore.row_sparse_pull(name, list(copies), row_ids=[rows] * len(copies), priority=-i)
+            self._kvstore.pull_rows(name, list(copies), [rows] * len(copies), priority=-i)
+
+
+def _zeros(like: NDArray, stype: str) -> NDArray:
+    return sparse.zeros(stype, like.shape, cpu(), like.dtype)
 
 
 def _updater(opt: Any) -> Any:

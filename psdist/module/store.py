@@ -51,7 +51,7 @@ def initialize_kvstore(
 ) -> None:
     """Declare every parameter with its value; all devices, on all workers, then have the store's value."""
     names = list(param_names)
-    kvstore.init(names, [arg_params[name] for name in names])
+    kvstore.init(names, [arg_params[name].tostype("default") for name in names])
     if update_on_kvstore or "dist" in kvstore.type:
         kvstore.pull(names, out=[list(on_devices) for on_devices in param_arrays])
 

@@ -1,13 +1,14 @@
 """Module: the life of a model, from bind to a checkpoint that goes on training."""
 
 import logging
+from collections import namedtuple
 
 import numpy as np
 import pytest
 
 import psdist as mx
 from psdist.errors import ConfigError, GraphError, ShapeError
-from psdist.module.executor_group import split_batch
+from psdist.module.executor_group import DataParallelExecutorGroup, split_batch
 
 RANDOM = np.random.RandomState(0)
 DATA = RANDOM.normal(size=(48, 3)).astype(np.float32)
@@ -421,3 +422,53 @@ def test_executors_are_kept_for_a_few_shapes_of_batches():
     assert len(mod._exec_group._bound) == 4
     mod.forward(batch(), is_train=False)
     assert mod._exec_group.execs[0] is not first
+
+
+def test_devices_and_buckets_hold_inputs_of_one_name_in_one_memory():
+    devices = [mx.cpu(0), mx.cpu(1)]
+    symbol, names = classifier(), ("fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias", "bn_gamma", "bn_beta")
+
+    def group(rows, shared=None):
+        shapes = [("data", (rows, 3))], [("softmax_label", (rows,))]  # pairs are enough
+        return DataParallelExecutorGroup(symbol, devices, [1, 1], *shapes, names, True, False, shared)
+
+    large = group(16)
+    small = group(8, large)
+    for k, held in enumerate(large.shared_data_arrays):
+        assert set(held) == {"data", "softmax_label"}
+        for e in (large.execs[k], small.execs[k]):
+            assert np.shares_memory(e.arg_dict["data"]._data, held["data"]._data)
+
+
+def test_a_batch_needs_no_more_than_its_data():
+    Request = namedtuple("Request", ["data"])
+    mod = mx.mod.Module(classifier())
+    mod.bind([("data", (8, 3))], [("softmax_label", (8,))], for_training=False)
+    mod.init_params()
+    mod.forward(Request([mx.nd.array(DATA[:5])]))
+    assert mod.get_outputs()[0].shape == (5, 2)
+
+
+def test_a_row_sparse_variable_keeps_its_storage_among_the_parameters():
+    w = mx.sym.Variable("w", shape=(4, 2), stype="row_sparse", init=mx.init.One())
+    mod = mx.mod.Module(
+        mx.sym.dot(mx.sym.Variable("data"), w), label_names=None, context=[mx.cpu(0), mx.cpu(1)]
+    )
+    mod.bind([("data", (4, 4))])
+    mod.init_params()
+    mod.init_optimizer(kvstore="local", optimizer_params={"learning_rate": 1.0, "rescale_grad": 1.0})
+    mod.forward(mx.io.DataBatch([mx.nd.ones((4, 4))]), is_train=True)
+    mod.backward([mx.nd.ones((4, 2))])
+    mod.update()
+    mod.prepare(None, sparse_row_id_fn=lambda _: {"w": mx.nd.array([1, 2])})
+    value = mod.get_params()[0]["w"]
+    assert value.stype == "row_sparse"
+    assert (value.asnumpy() == -3).all()
+
+
+def test_a_prelu_begins_with_the_slope_of_a_leaky_relu():
+    mod = mx.mod.Module(mx.sym.LeakyReLU(mx.sym.Variable("data"), act_type="prelu"), label_names=None)
+    mod.bind([("data", (2, 3))])
+    mod.init_params()
+    (slope,) = mod.get_params()[0].values()
+    assert (slope.asnumpy() == 0.25).all()
