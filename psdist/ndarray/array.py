@@ -18,7 +18,6 @@ from ..errors import BadType, ConfigError, GraphError, PSError, ShapeError, Unkn
 from ..malloc import keep_freed_memory
 from ..ops.quiet import SILENT, enter, leave
 from ..ops.registry import Op
-from ..profiler import watching
 from . import indexing
 
 __all__ = ["NDArray", "array", "empty", "from_numpy", "full", "ones", "waitall", "zeros"]
@@ -399,7 +398,7 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
             raise ShapeError(
                 f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
             )
-        if watching.imperative:
+        if profiler.watching.imperative:
             return invoke_by_name(wide, self, other)
         token = enter(SILENT)
         try:
@@ -450,7 +449,7 @@ def _by_number(op: Op, ufunc: np.ufunc | None, reverse: bool) -> Callable[[NDArr
     def call(x: NDArray, number: Any) -> NDArray:
         data = x._data
         number = float(number)
-        start = profiler.now() if watching.imperative else 0.0
+        start = profiler.now() if profiler.watching.imperative else 0.0
         token = enter(SILENT)
         try:
             if ufunc is None or data.dtype.kind != "f":
