@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit torture format check-wheel clean
+.PHONY: help demo test lint types unit torture format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ format: $(VENV)/.test ## rewrite the sources as ruff would have them
 
 check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the demo for one epoch from there
 	.ci/check-wheel $(BIN)/python
+
+# Peers are found by a path to their interpreter: make bench-exec PSDIST_BENCH_MXNET=.../python PSDIST_BENCH_PEERS=.../python
+bench-exec: $(VENV)/.demo ## execution beside MXNet, torch and JAX where they are installed: docs/bench-exec.md
+	PSDIST_BENCH_MXNET=$(PSDIST_BENCH_MXNET) PSDIST_BENCH_PEERS=$(PSDIST_BENCH_PEERS) $(BIN)/python bench/exec.py
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
