@@ -238,7 +238,8 @@ def _show_value(value: Any) -> str:
         case m.Member():
             return f"{value.role} {value.rank}"
         case m.Placement():
-            return "+".join(map(str, (value.primary, *value.backups)))
+            copies = (f"+{rank}{'' if rank in value.synced else '?'}" for rank in value.backups)
+            return f"{value.primary}{''.join(copies)}"  # 0+1: complete, 0+1?: not yet
         case m.MemberStatus():
             return f"{value.role} {value.rank} {value.state} step {value.step} silent {value.silent_s:g}"
         case list() | tuple():
