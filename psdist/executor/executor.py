@@ -123,7 +123,9 @@ class Executor:
         self._shadows.refresh(self.arg_arrays + self.aux_arrays)
         rng = generator(self._ctx)
         if self._monitor is not None:
-            walker = Walker(self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays])
+            walker = Walker(
+                self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays]
+            )
             walker.forward(is_train, rng, partial(self._report, walker))
             for out, slot in zip(self.outputs, self._program.heads, strict=True):
                 out._data[...] = walker.slots[slot]
@@ -149,7 +151,9 @@ class Executor:
                 ("grad", self.grad_arrays),
                 ("out", self.outputs),
             ):
-                bound.update({(kind, i): self._shadows.memory(a) for i, a in enumerate(arrays) if a is not None})
+                bound.update(
+                    {(kind, i): self._shadows.memory(a) for i, a in enumerate(arrays) if a is not None}
+                )
             bound.update({("head", k): g for k, g in enumerate(self._heads)})
             found.link(bound)
             self._plans[is_train] = found
@@ -187,7 +191,9 @@ class Executor:
         if not is_train and not isinstance(
             state, Walker
         ):  # gradients as of prediction, on what training computed
-            state = Walker(self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays])
+            state = Walker(
+                self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays]
+            )
             state.forward(True, generator(self._ctx))
         elif state is None:
             self._run_forward(True)

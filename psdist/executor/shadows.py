@@ -20,9 +20,7 @@ class Shadows:
     """The shadows of an executor's sparse arrays; without any, every method does nothing."""
 
     def __init__(self, arrays: Iterable[NDArray | None]) -> None:
-        self._pairs = {
-            id(a): (a, a.asnumpy()) for a in arrays if a is not None and a.stype != "default"
-        }
+        self._pairs = {id(a): (a, a.asnumpy()) for a in arrays if a is not None and a.stype != "default"}
 
     def memory(self, a: NDArray) -> Array:
         """Where a plan reads or writes this array."""
@@ -49,7 +47,7 @@ class Shadows:
 def gradient_array(like: NDArray, is_sparse: bool) -> NDArray:
     """An array for the gradient of `like`."""
     made = NDArray(np.zeros(like.shape, like.dtype), like.context)
-    return made.tostype("row_sparse") if is_sparse else made  # type: ignore[no-any-return]
+    return made.tostype("row_sparse") if is_sparse else made
 
 
 def sparse_gradients(symbol: Symbol) -> set[str]:
@@ -70,7 +68,9 @@ def sparse_gradients(symbol: Symbol) -> set[str]:
         if n.op.name == "Embedding":
             sparse = bool(n.params.get("sparse_grad"))
         else:
-            sparse = left.op is None and left.attrs.get("__storage_type__") == "2" and not n.params["transpose_b"]
+            sparse = (
+                left.op is None and left.attrs.get("__storage_type__") == "2" and not n.params["transpose_b"]
+            )
         if sparse:
             found.add(right.name)
     return found
