@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from psdist.failpoints import open_failpoints
 from psdist.settings import Settings
 
 from . import snapshot
@@ -34,6 +35,7 @@ class Disk:
         self._folder = Path(settings.snapshot_dir)
         self._job = settings.job
         self._keep = settings.snapshot_keep
+        self._points = open_failpoints(settings)
         self._waiting: queue.Queue[tuple[Taken, int] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="psdist-disk", daemon=True)
         self._is_closed = False
@@ -71,7 +73,7 @@ class Disk:
             taken, num_shards = work
             began = time.monotonic()
             try:
-                path = snapshot.write(self._folder, self._job, num_shards, taken, self._keep)
+                path = snapshot.write(self._folder, self._job, num_shards, taken, self._keep, self._points)
             except (OSError, snapshot.BadSnapshot) as e:
                 self.num_failed += 1
                 _log.error("shard %d could not be written for step %d: %s", taken.shard, taken.step, e)

@@ -32,6 +32,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from psdist.errors import ConfigError, ProtocolError, PSError
+from psdist.failpoints import Failpoints
 from psdist.wire import decode, encode
 from psdist.wire.messages import CopySettings, CopySlices, key_label, key_number
 
@@ -69,16 +70,18 @@ class Snapshot:
 # --- writing --------------------------------------------------------------------------------------
 
 
-def write(folder: Path, job: str, num_shards: int, taken: Taken, keep: int) -> Path:
+def write(
+    folder: Path, job: str, num_shards: int, taken: Taken, keep: int, points: Failpoints | None = None
+) -> Path:
     """Write one shard of a snapshot; the last shard of a step completes it. Raises OSError."""
     step = folder / f"step-{taken.step:012d}"
     step.mkdir(parents=True, exist_ok=True)
     _sync(folder)
     about = {"job": job, "shard": taken.shard, "num_shards": num_shards, "step": taken.step}
     path = step / _file_name(taken.shard)
-    with _beside(path) as file:
+    with _beside(path, points) as file:
         _write_records(file, about, taken.messages)
-    _complete(folder, step, job, num_shards, taken.step, keep)
+    _complete(folder, step, job, num_shards, taken.step, keep, points)
     return path
 
 
@@ -87,15 +90,26 @@ def _file_name(shard: int) -> str:
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name only when all of it is on the disk."""
+def _beside(path: Path, points: Failpoints | None) -> Iterator[BinaryIO]:
+    """A file that takes its name only when all of it is on the disk.
+
+    Its steps are failpoints, for a shard's file and for the manifest: shard-written (not yet synced),
+    shard-synced (not yet renamed), shard-renamed (the folder is not yet synced).
+    """
+    what = path.name.partition("-")[0].partition(".")[0]  # shard or manifest
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(partial, "wb") as file:
             yield file
             file.flush()
+            if points is not None:
+                points.reached(f"{what}-written")
             os.fsync(file.fileno())
+        if points is not None:
+            points.reached(f"{what}-synced")
         os.replace(partial, path)
+        if points is not None:
+            points.reached(f"{what}-renamed")
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -136,7 +150,9 @@ def _digest(data: Any) -> bytes:
     return blake2b(data, digest_size=_DIGEST_NBYTES).digest()
 
 
-def _complete(folder: Path, step: Path, job: str, num_shards: int, number: int, keep: int) -> None:
+def _complete(
+    folder: Path, step: Path, job: str, num_shards: int, number: int, keep: int, points: Failpoints | None
+) -> None:
     """Write the manifest when all shards are there; then there is one snapshot too many, perhaps."""
     paths = [step / _file_name(shard) for shard in range(num_shards)]
     if not all(path.exists() for path in paths):
@@ -149,7 +165,7 @@ def _complete(folder: Path, step: Path, job: str, num_shards: int, number: int, 
         "written_at": time.time(),
         "files": {path.name: _last_digest(path) for path in paths},
     }
-    with _beside(step / _MANIFEST) as file:
+    with _beside(step / _MANIFEST, points) as file:
         file.write(json.dumps(manifest, indent=1).encode())
     complete = find(folder)
     for old in complete[:-keep]:
