@@ -61,7 +61,7 @@ def faultless(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         if (workers, adam) not in known:
             with Launched(tmp_path_factory.mktemp("faultless")) as job:
                 job.run(workers=workers, servers=1, rounds=2, adam=adam)
-                assert job.end() == 0, job.lines
+                assert job.end() == 0, job.text
                 (known[workers, adam],) = {one["digest"] for one in job.results.values()}
         return known[workers, adam]
 

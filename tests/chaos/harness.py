@@ -127,6 +127,12 @@ class Job:
         """Whether a line matches."""
         return any(re.search(pattern, line) for line in self.lines)
 
+    def listen(self, seconds: float) -> None:
+        """Read what comes in so much time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._read(end, may_be_silent=True):
+            pass
+
     def finish(self, deadline_s: float = DEADLINE_S) -> dict[str, int]:
         """The exit codes, by name, when all has ended and was read."""
         end = time.monotonic() + deadline_s
@@ -143,6 +149,10 @@ class Job:
             if not self._read(min(end, time.monotonic() + 0.1), may_be_silent=time.monotonic() < end):
                 return self._popens[name].wait(max(1.0, end - time.monotonic()))
         return self._popens[name].returncode
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
     @property
     def violations(self) -> list[str]:

@@ -33,5 +33,5 @@ def test_a_ledger_finds_what_is_no_sum_of_pushes() -> None:
 
 def test_a_job_without_faults_is_right(launched, faultless) -> None:  # type: ignore[no-untyped-def]
     job = launched(rounds=20)
-    assert job.end() == 0, job.lines
+    assert job.end() == 0, job.text
     assert_right(job, 20, faultless())
