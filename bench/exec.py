@@ -356,7 +356,7 @@ def write(results: list[Result], extra: list[str], clock: str) -> None:
         *(f"- {line}" for line in extra),
         "",
     ]
-    notes = DOCS / "bench-exec-notes.md"
+    notes = HERE / "exec_notes.md"
     if notes.exists():
         page.append(notes.read_text(encoding="utf-8"))
     (DOCS / "bench-exec.md").write_text("\n".join(page), encoding="utf-8")

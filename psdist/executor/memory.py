@@ -8,6 +8,7 @@ Pisarchyk and Lee, arXiv:2001.03288). Promise: bitwise.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from .ir import Array, Instr, Value, View
 
-__all__ = ["Memory", "plan_memory"]
+__all__ = ["Memory", "intermediates", "plan_memory"]
 
 _ALIGN = 64  # a cache line
 _IN_PLACE = 1 << 15  # bytes from which writing over an operand pays: NumPy's check of overlaps takes 0.5 µs
@@ -50,30 +51,42 @@ class Memory:
         return raw[skip : skip + self.size]
 
 
-def plan_memory(instrs: Sequence[Instr], share: bool = True) -> Memory:
-    """Lay out the arena. Without `share` every value gets memory of its own."""
-    views = {v: i for i in instrs if isinstance(i, View) for v in i.writes}
+class _Lives:
+    """When each value with memory of its own is first written and last read, by positions of instructions."""
 
-    def base(v: Value) -> Value:
-        while v in views:
-            v = views[v].reads[0]
+    def __init__(self, instrs: Sequence[Instr]) -> None:
+        self.views = {v: i for i in instrs if isinstance(i, View) for v in i.writes}
+        self.first: dict[Value, int] = {}
+        self.last: dict[Value, int] = {}
+        for k, instr in enumerate(instrs):
+            if isinstance(instr, View):
+                continue
+            for v in [
+                *instr.writes,
+                *instr.scratch,
+                *instr.reads,
+            ]:  # read only: np.empty_like, whatever it holds
+                root = self.base(v)
+                if root.is_temporary:
+                    self.first.setdefault(root, k)
+                    self.last[root] = k
+
+    def base(self, v: Value) -> Value:
+        """The value whose memory a view shows."""
+        while v in self.views:
+            v = self.views[v].reads[0]
         return v
 
-    first: dict[Value, int] = {}
-    last: dict[Value, int] = {}
-    for k, instr in enumerate(instrs):
-        if isinstance(instr, View):
-            continue
-        for v in [*instr.writes, *instr.scratch]:
-            root = base(v)
-            if root.is_temporary:
-                first.setdefault(root, k)
-                last[root] = max(k, last.get(root, k))
-        for v in instr.reads:
-            root = base(v)
-            if root.is_temporary:
-                first.setdefault(root, k)  # never written: np.empty_like, whose elements do not matter
-                last[root] = k
+
+def intermediates(instrs: Sequence[Instr]) -> int:
+    """Bytes that all intermediates would take in memory of their own."""
+    return sum(v.nbytes for v in _Lives(instrs).first)
+
+
+def plan_memory(instrs: Sequence[Instr], share: bool = True) -> Memory:
+    """Lay out the arena. Without `share` every value gets memory of its own."""
+    lives = _Lives(instrs)
+    views, first, last, base = lives.views, lives.first, lives.last, lives.base
     unshared = sum(v.nbytes for v in first)
     roots: dict[Value, Value] = {}
 
@@ -100,8 +113,8 @@ def plan_memory(instrs: Sequence[Instr], share: bool = True) -> Memory:
                 ):
                     roots[out] = old
                     last[old] = last[out]
-    lives = [(v.nbytes, first[v], last[v], v) for v in first if v not in roots]
-    return _packed(lives, unshared, roots, views, share)
+    spans = [(v.nbytes, first[v], last[v], v) for v in first if v not in roots]
+    return _packed(spans, unshared, roots, views, share)
 
 
 def _packed(
@@ -131,6 +144,5 @@ def _packed(
             at = size
         offsets[v] = at
         size = max(size, at + need)
-        placed.append((at, at + need, first, last))
-        placed.sort()
+        insort(placed, (at, at + need, first, last))
     return Memory(size, unshared, offsets, roots, views)

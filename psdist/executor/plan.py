@@ -21,7 +21,7 @@ from . import rewrite, rules  # noqa: F401  (rules registers its operators)
 from .chains import chains
 from .ir import Array, Instr, Mark, Step, View
 from .lower import lower
-from .memory import Memory, plan_memory
+from .memory import Memory, intermediates, plan_memory
 from .passes import PASSES, recompute
 from .program import Program
 
@@ -192,7 +192,7 @@ def compile_plan(
         instrs = _reported(improve, instrs, reports)
     if options.recompute and with_backward:
         instrs = _reported(recompute, instrs, reports)
-    unshared = plan_memory(instrs, share=False).unshared
+    unshared = intermediates(instrs)
     if options.chains:
         instrs = _reported(chains, instrs, reports)
     memory = plan_memory(instrs, options.share)
