@@ -28,7 +28,7 @@ import zmq.auth
 import zmq.utils.garbage  # now, not at the first send: so its exit handler runs after the store's, which sends
 
 from psdist.errors import PSError, TransportError
-from psdist.failpoints import open_failpoints
+from psdist.failpoints import Failpoints, open_failpoints
 from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
 from psdist.wire import BadMessage, decode, encode
@@ -63,6 +63,7 @@ class IO:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self._points = open_failpoints(settings)
         self._todo: deque[Callable[[float], None]] = deque()
         self._bell_in, self._bell_out = socket.socketpair()
         self._bell_in.setblocking(False)
@@ -115,7 +116,7 @@ class IO:
     # --- in the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        loop = _Loop(self._client, self._settings, self._context, self._bell_out)
+        loop = _Loop(self._client, self._settings, self._context, self._bell_out, self._points)
         try:
             while not self._stop:
                 loop.wait()
@@ -145,11 +146,16 @@ class _Loop:
     """One thread's sockets."""
 
     def __init__(
-        self, client: Client, settings: Settings, context: zmq.Context[_Socket], bell: socket.socket
+        self,
+        client: Client,
+        settings: Settings,
+        context: zmq.Context[_Socket],
+        bell: socket.socket,
+        points: Failpoints | None,
     ) -> None:
         self._client = client
         self._settings = settings
-        self._points = open_failpoints(settings)
+        self._points = points
         self._context = context
         self._bell = bell
         self._sockets: dict[Peer, _Socket] = {}
