@@ -103,7 +103,7 @@ def test_a_server_that_fails_by_itself_is_replaced_like_one_that_is_killed(
 
 
 def test_two_servers_killed_one_after_the_other_change_no_bit(launched: Jobs, faultless: Any) -> None:
-    faults = "server0.handled-Push@9=kill,server1.handled-Push@60=kill+200"
+    faults = "server0.handled-Push=kill@9,server1.handled-Push=kill+200@60"
     job = launched(*KEPT, rounds=60, servers=3, env={"PSDIST_FAILPOINT": faults})
     code = job.end()
     if code:  # the second died before the first one's copies were made anew: then the cause must be named
@@ -115,7 +115,7 @@ def test_two_servers_killed_one_after_the_other_change_no_bit(launched: Jobs, fa
 
 @slice_
 def test_all_copies_but_one_may_die_at_once(launched: Jobs, faultless: Any) -> None:
-    faults = "server0.handled-Push@9=kill,server1.handled-Push@9=kill"
+    faults = "server0.handled-Push=kill@9,server1.handled-Push=kill@9"
     job = launched("--replicas", 2, rounds=ROUNDS, servers=3, env={"PSDIST_FAILPOINT": faults})
     assert job.end() == 0, job.text
     assert_reached(job, "server0.handled-Push")
@@ -180,12 +180,33 @@ def test_a_killed_scheduler_ends_the_job_and_is_named(launched: Jobs, point: str
     assert "was killed by SIGKILL" in job.last_line
 
 
-def test_a_scheduler_killed_during_a_failover_ends_the_job(launched: Jobs) -> None:
-    faults = "server0.handled-Push@9=kill,scheduler.send-View@6=kill"
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before-the-job-begins",
+        "in-steady-training",
+        "in-a-barrier",
+        "while-a-worker-leaves",
+    ],
+)
+def test_with_replicas_a_killed_scheduler_is_started_again_and_changes_no_bit(
+    launched: Jobs, faultless: Any, point: str
+) -> None:
+    step = f"scheduler.{SCHEDULER[point.replace('-', ' ')]}"
+    job = launched(*KEPT, rounds=ROUNDS, env=ordered(step))
+    assert job.end() == 0, job.text
+    assert_reached(job, step)
+    assert_right(job, ROUNDS, faultless())
+
+
+def test_a_scheduler_killed_during_a_failover_changes_no_bit(launched: Jobs, faultless: Any) -> None:
+    faults = "server0.handled-Push=kill@9,scheduler.send-View=kill@6"
     job = launched(*KEPT, rounds=ROUNDS, env={"PSDIST_FAILPOINT": faults})
-    assert job.end() != 0
+    code = job.end()
     assert_reached(job, "scheduler.send-View")
     assert not job.violations
+    assert code == 0, job.text
+    assert_right(job, ROUNDS, faultless())
 
 
 # ── workers ───────────────────────────────────────────────────────────────────────────────────────────

@@ -154,7 +154,7 @@ def test_who_has_not_said_hello_changes_nothing(bare: Jobs, faultless: Any) -> N
 @pytest.mark.parametrize(
     ("who", "said"),
     [
-        ({"job": "another"}, r"belongs to job 'chaos-\w+', the caller to 'another'|job 'another'"),
+        ({"job": "another"}, r"serves job 'chaos-\w+'; worker 0 is of 'another'"),
         ({"rank": 0}, r"worker 0"),
         ({"rank": 2}, r"has its 2 workers already"),
         ({"role": "server", "rank": 0}, r"server 0"),
