@@ -415,8 +415,44 @@ def grad(
 
 
 def get_symbol(x: NDArray) -> Any:
-    """The recorded history of `x` as a Symbol."""
-    raise GraphError("get_symbol is not supported: write the graph as a Symbol instead")
+    """The recorded history of `x` as a Symbol, whose variables stand for the arrays it began with. Raises
+    GraphError for an array without a history, or with a step that no operator of the table made."""
+    from .ops.registry import Op
+    from .symbol import Variable
+    from .symbol.graph import Node as GraphNode
+    from .symbol.graph import parameter_text
+    from .symbol.symbol import Symbol
+
+    if x._source is None or isinstance(x._source[0], Leaf):
+        raise GraphError("get_symbol: this array was not computed while recording")
+    made: dict[int, Any] = {}
+    count = itertools.count()
+
+    def variable() -> Any:
+        return Variable(f"var{next(count)}")._heads[0][0]
+
+    reachable: dict[int, Node] = {}
+    stack: list[Any] = [x._source[0]]
+    while stack:
+        step = stack.pop()
+        if isinstance(step, Node) and step.order not in reachable:
+            reachable[step.order] = step
+            stack += [p[0] for p in step.parents if p is not None]
+    for _, node in sorted(reachable.items()):
+        if not isinstance(node.op, Op):
+            raise GraphError("get_symbol: the history has a step that is no operator, such as a Function or an index")
+        inputs = []
+        for parent in node.parents:
+            if parent is None:
+                inputs.append((variable(), 0))
+            elif isinstance(parent[0], Leaf):
+                inputs.append((made.setdefault(id(parent[0]), variable()), 0))
+            else:
+                inputs.append((made[id(parent[0])], parent[1]))
+        name = f"{node.op.name.lower().lstrip('_')}{next(count)}"
+        text = parameter_text(dict(node.params))
+        made[id(node)] = GraphNode(node.op, name, text, inputs)
+    return Symbol([(made[id(x._source[0])], x._source[1])])
 
 
 class Function:

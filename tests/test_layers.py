@@ -48,6 +48,7 @@ PLACE = {
 # Ways up, each inside a function, and each because MXNet's API hangs a higher row's work on a lower row's object.
 DOORS = {
     ("psdist.random", "psdist.ndarray"),  # mx.random.uniform(...) makes an array
+    ("psdist.autograd", "psdist.symbol"),  # autograd.get_symbol(array) gives what was recorded as a graph
     ("psdist.ndarray", "psdist.symbol"),  # mx.nd.CachedOp(symbol) calls a graph on arrays
     ("psdist.symbol", "psdist.executor"),  # symbol.bind(...) makes an executor
 }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..context import Context
-from ..errors import GraphError, ShapeError
+from ..errors import BadType, GraphError, ShapeError
 from ..ndarray.array import NDArray
 from ..ops.signature import Shape
 from ..random import generator
@@ -26,13 +26,14 @@ __all__ = ["Executor", "misspelling", "simple_bind"]
 
 Array = np.ndarray[Any, Any]
 _REQS = ("write", "add", "null")
+_OPTIONS = ("grad_req", "type_dict", "stype_dict", "group2ctx", "shared_arg_names", "shared_exec", "shared_buffer")
 
 
 def misspelling(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise for the first keyword that `function` does not know, with the one that was meant."""
     for word in given:
         near = difflib.get_close_matches(word, known, 1, cutoff=0.5)
-        raise TypeError(
+        raise BadType(
             f"{function}: no argument '{word}'; "
             + (f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}")
         )
@@ -443,12 +444,22 @@ def simple_bind(
     """An executor over new arrays (or those of `shared_exec` and `shared_buffer` that fit), from shapes given
     by name.
     """
-    known = {n: tuple(s) if not isinstance(s, int) else (s,) for n, s in shapes.items()}
     names, aux_names = symbol.list_arguments(), symbol.list_auxiliary_states()
-    for n in known:
-        if n not in names and n not in aux_names:
-            misspelling("simple_bind", {n: None}, names)
+    unknown = {n: s for n, s in shapes.items() if n not in names and n not in aux_names}
+    for n, s in unknown.items():
+        near = difflib.get_close_matches(n, [*names, *_OPTIONS], 1, cutoff=0.8)
+        if near or not isinstance(s, tuple | list | int):
+            misspelling("simple_bind", {n: None}, [*names, *_OPTIONS])
+    known = {
+        n: tuple(s) if not isinstance(s, int) else (s,) for n, s in shapes.items() if n not in unknown
+    }  # a shape of something that is not in this part of a network is no error, as in MXNet
     partial, _, aux_partial = symbol.infer_shape_partial(**known)
+    if unknown and any(0 in s or not s for s in partial):
+        misspelling("simple_bind", unknown, names)
+    groups = group2ctx or {}
+    places = {
+        n.name: groups.get(n.attrs.get("__ctx_group__", ""), ctx) for n in symbol._nodes() if n.op is None
+    }
     check_known(
         {
             **dict(zip(names, (s or None for s in partial), strict=True)),
@@ -472,10 +483,11 @@ def simple_bind(
         if shared_buffer is not None and (shared_arg_names is None or name not in shared_arg_names):
             buffer = shared_buffer.get(name)
             if buffer is not None and buffer.dtype == dtype and buffer.size >= int(np.prod(shape)):
-                return NDArray(buffer._data.reshape(-1)[: int(np.prod(shape))].reshape(shape), ctx)
-            shared_buffer[name] = made = NDArray(np.zeros(shape, dtype), ctx)
+                part = buffer._data.reshape(-1)[: int(np.prod(shape))].reshape(shape)
+                return NDArray(part, places[name])
+            shared_buffer[name] = made = NDArray(np.zeros(shape, dtype), places[name])
             return made
-        return NDArray(np.zeros(shape, dtype), ctx)
+        return NDArray(np.zeros(shape, dtype), places[name])
 
     args = {n: make(n, s, t, shared_args) for n, s, t in zip(names, partial, types, strict=True)}
     auxs = {n: make(n, s, t, shared_aux) for n, s, t in zip(aux_names, aux_partial, aux_types, strict=True)}

@@ -165,3 +165,16 @@ def test_classes_are_drawn_by_zipfs_law():
     assert set(samples.asnumpy().tolist()) == set(range(5))
     assert (samples.asnumpy() == 0).sum() == pytest.approx(float(true_count[0].asscalar()), rel=0.05)
     assert counts.shape == (10_000,)
+
+
+def test_what_was_recorded_becomes_a_graph():
+    x, w = nd.array([[1, 2]]), nd.ones((3, 2))
+    for a in (x, w):
+        a.attach_grad()
+    with autograd.record():
+        y = nd.sum(nd.FullyConnected(x, w, no_bias=True, num_hidden=3) * nd.sum(x))
+    graph = autograd.get_symbol(y)
+    assert graph.list_arguments() == ["var0", "var1"]
+    assert graph.eval(var0=x, var1=w)[0].asscalar() == y.asscalar() == 27
+    with pytest.raises(mx.MXNetError, match="not computed while recording"):
+        autograd.get_symbol(x)
