@@ -168,6 +168,11 @@ class Slice:
         round_ = self.rounds.get(clock)
         return round_ is not None and rank in round_.parts
 
+    def first_free(self, rank: int) -> int:
+        """The first round that is not over, and that this rank has not pushed to, nor to a later one."""
+        pushed = [clock + 1 for clock, round_ in self.rounds.items() if rank in round_.parts]
+        return max(self.clock, self.applied.get(rank, 0), *pushed)
+
     def put(self, rank: int, clock: int, grad: Tensor, ranks: Sequence[int]) -> None:
         """Take a push that is not known yet; `settle` applies it. `ranks` are the workers, ascending."""
         round_ = self.rounds.get(clock)

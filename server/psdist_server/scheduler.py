@@ -77,6 +77,7 @@ from .shard import Destination, Out
 __all__ = ["Scheduler"]
 
 State = Literal["joining", "running", "finished", "aborted"]
+_AVOID_S = 30.0  # until a server that another could not reach may keep its copies again
 _MAX_BARRIERS = 1024
 _MAX_LAUNCHERS = 256  # the newest; each `psdist status` is one
 
@@ -121,7 +122,8 @@ class _Shard:
     primary: int
     backups: list[int]  # the next in line first
     synced: set[int]  # of the backups: those with a complete copy
-    avoided: set[int] = field(default_factory=set)  # servers that its primary could not reach
+    since: dict[int, int] = field(default_factory=dict)  # of a backup: the epoch from which it is one
+    avoided: dict[int, float] = field(default_factory=dict)  # servers its primary could not reach; until when
 
 
 class Scheduler:
@@ -199,6 +201,7 @@ class Scheduler:
         if self.state == "joining" and now - self._began > self._start_timeout_s:
             self._abort(self._missing(), "scheduler", ANY_RANK, 0, now)
             return self._out
+        self._try_the_avoided(now)
         if now >= self._next_alive:
             self._next_alive = now + self._heartbeat_s
             alive = Alive("scheduler", ANY_RANK, self.epoch, 0, 0, 0)
@@ -258,7 +261,7 @@ class Scheduler:
                 if process is None:
                     self._lost(message, now)
                 else:
-                    self._unreached(process, message)
+                    self._unreached(process, message, now)
                 self._out.append((sender, Done(seq, 0)))
             case Status():
                 self._out.append((sender, self._report(seq, now)))
@@ -418,12 +421,12 @@ class Scheduler:
         """A member of a running job tells its View."""
         if self.state != "joining":
             return
-        process.joined = view.joined
+        process.joined, process.rank = view.joined, view.rank
         if self._recall_at is None:
             self._recall_at = now + self._dead_after_s
         if self._recalled is None or view.epoch > self._recalled.epoch:
             self._recalled = view
-        tokens = {p.hello.token for p in self._processes if p.here}
+        tokens = {p.hello.token for p in self._processes if p.state != "dead"}
         if all(member.token in tokens for member in self._recalled.members):
             self._take_up(now)
 
@@ -444,7 +447,9 @@ class Scheduler:
                 process = _Process(hello, b"gone", member.rank, now)
                 self._processes.append(process)
                 missing.append(process)
-            process.rank, process.state = member.rank, "alive"
+            process.rank = member.rank
+            if process.state != "left":
+                process.state = "alive"
         for place in placements(view):
             self._shards.append(_Shard(place.primary, list(place.backups), set(place.synced)))
         for process in missing:
@@ -454,10 +459,15 @@ class Scheduler:
         for process in newcomers:
             self._processes.remove(process)
             self._by_sender.pop(process.sender, None)
-        if self.state == "running":
+        if self.state == "running" and not self._of("worker"):
+            self._finish(now)
+        elif self.state == "running":
             self._change()
             for process in newcomers:
                 self._hello(process.sender, process.hello, now)
+            for meeting in self._meetings.values():  # those who came to one before the View
+                meeting.since = view.epoch
+                self._open(meeting)
 
     def _can_be_replaced(self, role: str) -> bool:
         """Whether the job goes on when one of these dies, and takes another in its place."""
@@ -505,6 +515,20 @@ class Scheduler:
                     break
                 if rank in alive and rank not in shard.backups and rank not in shard.avoided:
                     shard.backups.append(rank)
+                    shard.since[rank] = self.epoch + 1
+
+    def _try_the_avoided(self, now: float) -> None:
+        """Who could not be reached may be reached again."""
+        over = [
+            (shard, rank) for shard in self._shards for rank, until in shard.avoided.items() if now >= until
+        ]
+        if over and self.state == "running":
+            for shard, rank in over:
+                del shard.avoided[rank]
+            before = [list(shard.backups) for shard in self._shards]
+            self._find_backups()
+            if before != [shard.backups for shard in self._shards]:
+                self._change()
 
     def _change(self) -> None:
         """Tell everybody who is there now."""
@@ -597,7 +621,10 @@ class Scheduler:
         if not process.here:
             return
         if self.state == "joining":
-            self._processes.remove(process)  # as if it had never come
+            if process.hello.epoch:
+                process.state = "left"  # of the job that is about to be taken up
+            else:
+                self._processes.remove(process)  # as if it had never come
             return
         process.state = "left"
         if self.state != "running":
@@ -611,9 +638,12 @@ class Scheduler:
             for meeting in self._meetings.values():
                 self._open(meeting)
         else:
-            self.state, self.reason = "finished", "all workers have finished"
-            self._end_at = now + self._dead_after_s
-            self._out += [(p.sender, Finish(self.reason)) for p in self._of("server")]
+            self._finish(now)
+
+    def _finish(self, now: float) -> None:
+        self.state, self.reason = "finished", "all workers have finished"
+        self._end_at = now + self._dead_after_s
+        self._out += [(p.sender, Finish(self.reason)) for p in self._of("server")]
 
     def _lost(self, lost: Lost, now: float) -> None:
         process = next(
@@ -657,7 +687,8 @@ class Scheduler:
             shard.primary = heirs[0]
             shard.backups.remove(heirs[0])
             shard.synced = set()  # the new primary makes them anew
-            shard.avoided = set()
+            shard.since = dict.fromkeys(shard.backups, self.epoch + 1)
+            shard.avoided = {}
         self._find_backups()
         self._change()
         return None
@@ -689,18 +720,21 @@ class Scheduler:
         """A copy is complete."""
         if process.hello.role == "server" and 0 <= synced.shard < len(self._shards):
             shard = self._shards[synced.shard]
-            if shard.primary == process.rank and synced.backup in set(shard.backups) - shard.synced:
+            is_news = synced.backup in shard.backups and synced.backup not in shard.synced
+            # what was said of an older life of that server is not true of this one
+            is_current = synced.epoch >= shard.since.get(synced.backup, 0)
+            if shard.primary == process.rank and is_news and is_current:
                 shard.synced.add(synced.backup)
                 self._change()  # so that it is known even if this scheduler dies
 
-    def _unreached(self, process: _Process, lost: Lost) -> None:
+    def _unreached(self, process: _Process, lost: Lost, now: float) -> None:
         """A server cannot reach one that keeps its copies: choose another, or none."""
         changed = False
         for shard in self._shards:
             if shard.primary == process.rank and lost.rank in shard.backups:
                 shard.backups.remove(lost.rank)
                 shard.synced.discard(lost.rank)
-                shard.avoided.add(lost.rank)
+                shard.avoided[lost.rank] = now + _AVOID_S
                 changed = True
         if changed and self.state == "running":
             self._find_backups()

@@ -83,6 +83,7 @@ class Server:
         self._guard = guard
         self._links: dict[Destination, Link] = {}
         self._shard_of: dict[Destination, int] = {}  # whom a connection was shown to
+        self._connections: dict[tuple[int, int], Destination] = {}  # the newest, by (worker, shard)
         self._sources: dict[int, _Source] = {}  # by token
         self._source_of: dict[Destination, _Source] = {}
         self._early: list[tuple[Destination, Hello]] = []
@@ -252,6 +253,9 @@ class Server:
         if hello.role == "worker":
             if number not in self.primaries:
                 return self._wait(sender, hello)  # one of us has an old View
+            # the worker's older connection to this shard is of no use any more
+            self._shard_of.pop(self._connections.get((hello.rank, number), b""), None)
+            self._connections[hello.rank, number] = sender
             self._shard_of[sender] = number
             return self.primaries[number].step(sender, hello, now)
         if (hello.incarnation, hello.token) != (member.incarnation, member.token):

@@ -204,7 +204,7 @@ class Shard:
             case SetOptimizer() | SetHyper() | SetStaleness() | SetState() | Begin():
                 self._set(sender, peer.rank, message)
             case Join():
-                self._tell_clocks(sender, message)
+                self._tell_clocks(sender, peer.rank, message)
             case GetState():
                 self._get_state(sender, message)
             case Alive() | Abort() | Welcome() | View() | Values() | States() | Finish() | StatusReport():
@@ -572,10 +572,11 @@ class Shard:
 
     # --- newcomers ---------------------------------------------------------------------------------
 
-    def _tell_clocks(self, sender: Destination, join: Join) -> None:
-        """How far the keys are. The View has made every round wait for the newcomer, so that they stay there."""
+    def _tell_clocks(self, sender: Destination, rank: int, join: Join) -> None:
+        """The first rounds that a newcomer can push to. The View has made every round wait for it, so that they
+        stay the first; rounds that an earlier life of its rank has pushed to are not for it."""
         numbers = [number for number, key in self.keys.items() if key.slices]
-        clocks = [max(piece.clock for piece in self.keys[number].slices.values()) for number in numbers]
+        clocks = [max(p.first_free(rank) for p in self.keys[number].slices.values()) for number in numbers]
         self._out.append((sender, Clocks(join.seq, numbers, clocks)))
 
     def _begin_at(self, rank: int, begin: Begin) -> None:

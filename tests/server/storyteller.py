@@ -14,7 +14,7 @@ connection of the same process):
     w0 pushpull a 0 1 1 1 1 1                key, clock, min_clock, gradient
     w0 optimizer sgd lr=0.5 momentum=0.5     w0 hyper 2 lr=0.1       w0 staleness -1
     w0 getstate a                            w0 setstate a 3 1 0 0 0 0     (updates, arrays, values)
-    s1 synced 0 1                            shard, backup
+    s1 synced 0 1 [epoch=3]                  shard, backup
     w1 join                                  w1 begin a 3 ; b 3
     w0 alive 12                              w0 barrier name 0       w0 leave      l0 status
     l0 lost worker 1 exit code -9            w0 abort reason
@@ -160,7 +160,7 @@ class _Teller:
             case "lost":
                 return m.Lost(seq, words[0], int(words[1]), " ".join(words[2:]))
             case "synced":
-                return m.Synced(1, int(words[0]), int(words[1]))
+                return m.Synced(int(options.get("epoch", 99)), int(words[0]), int(words[1]))
             case "join":
                 return m.Join(seq)
             case "begin":

@@ -12,7 +12,7 @@ def test_every_test_that_a_promise_names_is_there() -> None:
     page = (ROOT / "docs" / "GUARANTEES.md").read_text()
     there = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     names = re.findall(r"`(test_\w+)`", page)
-    assert len(names) > 10
+    assert len(names) >= 10
     assert [name for name in names if f"def {name}(" not in there] == []
     paths = re.findall(r"`(tests/[\w/.]+)`", page)
     assert [path for path in paths if not (ROOT / path).exists()] == []

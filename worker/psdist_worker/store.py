@@ -159,6 +159,15 @@ class DistKVStore(KVStore):
                 shares[part.server] = values + part.length, nbytes + part.length * info.dtype.itemsize
         return shares
 
+    @property
+    def share(self) -> tuple[int, int]:
+        """(num_parts, part_index) for the iterators of psdist.io: which share of the data is this worker's, among
+        those who are here now. It changes when workers come, finish or die."""
+        view = self._client.view
+        assert view is not None
+        ranks = sorted(member.rank for member in view.members if member.role == "worker")
+        return max(1, len(ranks)), ranks.index(self.rank) if self.rank in ranks else 0
+
     # --- values -----------------------------------------------------------------------------------
 
     def _init(self, pairs: list[tuple[Key, Array]]) -> None:

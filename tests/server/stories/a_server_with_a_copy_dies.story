@@ -38,6 +38,8 @@ l0 lost server 2 exit code -9
     w0 <- View epoch=5 fence=0 rank=0 num_workers=1 num_servers=3 members=(server 0, server 1, worker 0) replicas=1 shards=(0+1?, 0+1?, 0+1?)
     s1' <- View epoch=5 fence=0 rank=1 num_workers=1 num_servers=3 members=(server 0, server 1, worker 0) replicas=1 shards=(0+1?, 0+1?, 0+1?) joined=4
     l0 <- Done seq=3 ack=0
+# what server 0 said of the older life of server 1 does not count
+s0 synced 0 1 epoch=1
 # nothing is left to copy to but server 1, which has not said that its copies are complete
 l0 lost server 0 exit code -9
     s0 <- Abort reason='server 0 died in step 0, 0.0 s after the start (exit code -9), and no other server has a complete copy of its shard 0' role='server' rank=0 step=0 when=0
