@@ -424,7 +424,7 @@ class Join:
 @message(27, senders="server")
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The highest clock of the slices that each key has here."""
+    """The first round of each key that the newcomer may push to: none of its slices here has closed it."""
 
     seq: int
     keys: Ints
