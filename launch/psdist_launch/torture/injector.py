@@ -38,24 +38,31 @@ class Faults:
     def may_end_job(self) -> bool:
         """Whether what went wrong is more than the job must survive."""
         scenario = self._world.scenario
-        if self.is_fatal or (self.silence_s > _SURVIVED_S and not self._is_one_stall):
-            return True
-        roles = [name.split()[0] for name in self.blamed]
-        if "scheduler" in roles or roles.count("server") > min(scenario.replicas, 1):
-            return True
-        # too few workers are left, or none of them had pushed yet
-        too_few = "--elastic" in self._world.scheduler.job_reason
-        return "worker" in roles and (not scenario.is_elastic or too_few)
+        dead = {fault.process for fault in self._crashes}
+        if self.silence_s > _SURVIVED_S:
+            if not self._is_one_stall:
+                return True
+            dead |= {fault.process for _, fault in self.fired if fault.kind in _SILENT}
+        roles = [name.split()[0] for name in dead]
+        if "scheduler" in roles:  # it must come again, and finds who is there, and nobody else
+            return self.is_fatal or len(dead) > 1 or not self._crashes or not self._crashes[0].restarts
+        # the job has too few workers left, or none of them had pushed yet
+        too_few = not scenario.is_elastic or "--elastic" in self._world.scheduler.job_reason
+        return (
+            (self.is_fatal and bool(dead))
+            or roles.count("server") > min(scenario.replicas, 1)
+            or ("worker" in roles and too_few)
+        )
 
     @property
     def _is_one_stall(self) -> bool:
         """Whether the silence was that of one process that stood still: the same as its death."""
         silent = [fault for _, fault in self.fired if fault.kind in _SILENT]
-        return len(silent) == 1 and silent[0].kind in ("stall", "busy") and not self._has_crashed
+        return len(silent) == 1 and silent[0].kind in ("stall", "busy") and not self._crashes
 
     @property
-    def _has_crashed(self) -> bool:
-        return any(fault.kind == "crash" for _, fault in self.fired)
+    def _crashes(self) -> list[Fault]:
+        return [fault for _, fault in self.fired if fault.kind == "crash"]
 
     def before(self, process: Process, message: Message) -> None:
         """A message is about to be handled."""
@@ -176,6 +183,7 @@ class Faults:
             world.launcher.saw_death(process, delay_s)
         if fault.restarts and (
             (process.role == "worker" and world.scenario.is_elastic)
+            or process.role == "scheduler"
             or (process.role == "server" and world.scenario.replicas)
         ):
             world.events.after(delay_s + (fault.draw // 100 % 100) / 50, lambda: world.restart(process))

@@ -240,7 +240,7 @@ class Oracle:
     def _judge_failure(self, failed: list[Process]) -> None:
         faults = self._world.faults
         if not faults.may_end_job:
-            first = min(failed, key=lambda p: p.ended_at)
+            first = min(failed, key=lambda p: (p.name in faults.blamed, p.ended_at))
             self.violation(f"the job ended for no good reason: {first.name}: {first.reason}")
             return
         for process in failed:

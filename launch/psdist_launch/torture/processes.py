@@ -27,7 +27,7 @@ from psdist.wire.messages import VERSION, Abort, Error, Hello, Lost, Message, Vi
 from . import program
 from .clock import Clock
 from .network import Dealer
-from .scenario import DEAD_AFTER_S, HEARTBEAT_S, REQUEST_TIMEOUT_S, START_TIMEOUT_S
+from .scenario import DEAD_AFTER_S, HEARTBEAT_S, REQUEST_TIMEOUT_S, SCHEDULER_AWAY_S, START_TIMEOUT_S
 
 if TYPE_CHECKING:
     from .world import World
@@ -246,6 +246,7 @@ class ServerProcess(Process):
             start_timeout_s=START_TIMEOUT_S,
             heartbeat_s=HEARTBEAT_S,
             dead_after_s=DEAD_AFTER_S,
+            scheduler_away_s=SCHEDULER_AWAY_S,
         )
         self._dealer = world.network.connect(self, SCHEDULER, SCHEDULER_ADDRESS)
         self._links: dict[bytes, Dealer] = {}  # to the servers that keep our copies
@@ -334,6 +335,7 @@ class WorkerProcess(Process):
             connect_timeout_s=_CONNECT_TIMEOUT_S,
             start_timeout_s=START_TIMEOUT_S,
             request_timeout_s=REQUEST_TIMEOUT_S,
+            scheduler_away_s=SCHEDULER_AWAY_S,
             slice_nbytes=scenario.slice_nbytes,
         )
         self.client = rules.Client(settings, self.token)

@@ -23,6 +23,7 @@ __all__ = [
     "DEAD_AFTER_S",
     "HEARTBEAT_S",
     "REQUEST_TIMEOUT_S",
+    "SCHEDULER_AWAY_S",
     "START_TIMEOUT_S",
     "KeySpec",
     "Mode",
@@ -35,6 +36,7 @@ DEAD_AFTER_S = 8.0
 START_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
+SCHEDULER_AWAY_S = 15.0
 
 _NEWCOMERS = 3  # worker processes that may come while an elastic job runs
 _MOST_COLUMNS = 8  # elements of the smallest slice

@@ -89,12 +89,15 @@ class World:
             if len(self.workers) >= self.scenario.num_columns:
                 return
             again = self._new_worker(process.rank, process.incarnation + 1)
+        elif isinstance(process, SchedulerProcess):
+            again = self._scheduler = SchedulerProcess(self, process.name, -1, process.incarnation + 1)
+            self.processes.append(again)
         else:
             again = ServerProcess(self, process.name, process.rank, process.incarnation + 1)
             self.processes.append(again)
         self.note(f"{process.name} comes again, incarnation {again.incarnation}")
         self._by_name[process.name] = again
-        again.begin()
+        again.begin()  # a server or a worker asks for its rank; the scheduler asks who is there
 
     def add_worker(self) -> None:
         """One more worker comes, as far as there may be more."""
