@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from types import TracebackType
 
+from .base import classproperty
 from .errors import ConfigError
 
 __all__ = ["HIDDEN", "AttrScope", "current"]
@@ -23,6 +24,11 @@ class AttrScope:
                 raise ConfigError(f"AttrScope: {name} is {value!r}; wanted text")
         self._attrs = {f"__{k}__" if k in HIDDEN else k: v for k, v in kwargs.items()}
         self._outer: list[AttrScope] = []
+
+    @classproperty
+    def current(self) -> AttrScope:
+        """The innermost scope of this thread."""
+        return current()
 
     def get(self, attrs: Mapping[str, str] | None) -> dict[str, str]:
         """The scope's attributes with `attrs` over them."""

@@ -9,6 +9,7 @@ import threading
 from types import TracebackType
 from typing import ClassVar
 
+from .base import classproperty
 from .errors import ConfigError, UnknownName
 
 __all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]
@@ -40,6 +41,11 @@ class Context:
         self.device_type = device_type
         self.device_id = int(device_id)
         self._outer: list[Context] = []
+
+    @classproperty
+    def default_ctx(self) -> Context:
+        """The context of the innermost `with` of this thread, or `cpu(0)`."""
+        return current_context()
 
     @property
     def device_typeid(self) -> int:

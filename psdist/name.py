@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
+from .base import classproperty
+
 __all__ = ["NameManager", "Prefix", "current"]
 
 
@@ -14,6 +16,11 @@ class NameManager:
     def __init__(self) -> None:
         self._counter: dict[str, int] = {}
         self._outer: list[NameManager] = []
+
+    @classproperty
+    def current(self) -> NameManager:
+        """The innermost manager of this thread."""
+        return current()
 
     def get(self, name: str | None, hint: str) -> str:
         """`name` if it is given, else `hint` with the next number."""

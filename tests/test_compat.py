@@ -120,3 +120,11 @@ def test_features_bulks_and_switches_answer_as_scripts_expect():
     with mx.engine.bulk(7):
         assert mx.engine.set_bulk_size(7) == 7
     assert mx.engine.set_bulk_size(before) == 4
+
+
+def test_the_innermost_scopes_are_found_on_their_classes():
+    with mx.AttrScope(a="1") as scope, mx.name.NameManager() as names, mx.cpu(3):
+        assert mx.AttrScope.current is mx.attribute.current() is scope
+        assert mx.name.NameManager.current is names
+        assert mx.Context.default_ctx == mx.cpu(3)
+    assert mx.AttrScope.current.get(None) == {}

@@ -249,3 +249,16 @@ def test_a_wrong_name_or_parameter_is_named():
         mx.nd.Custom(mx.nd.ones(2), op_type="test_scale", speed=2)
     with pytest.raises(mx.MXNetError, match="is no subclass of CustomOpProp"):
         mx.operator.register("x")(int)
+
+
+def test_sparse_arrays_arrive_dense_and_sparse_states_are_written():
+    x = mx.nd.array([[1, 0], [0, 2]]).tostype("csr")
+    count = mx.nd.sparse.zeros("row_sparse", (1,))
+    x.attach_grad()
+    with mx.autograd.record():
+        y = mx.nd.Custom(x, count, op_type="test_scale", factor=3)
+    y.backward()
+    assert y.asnumpy().tolist() == [[3, 0], [0, 6]]
+    assert x.grad.stype == "csr"
+    assert x.grad.asnumpy().tolist() == [[3, 3], [3, 3]]
+    assert count.asnumpy().tolist() == [1]

@@ -318,6 +318,22 @@ class NDArray:
         if source is not None:
             self._source = source
 
+    def _at(self, idx: int) -> NDArray:
+        return self[idx]
+
+    def _slice(self, start: int, stop: int) -> NDArray:
+        return self[start:stop]
+
+    def _full(self, value: float) -> None:
+        self[:] = value
+
+    def _sync_copyfrom(self, source_array: Any) -> None:
+        """Take the elements of a NumPy array of this shape."""
+        source = np.asarray(source_array)
+        if source.shape != self.shape:
+            raise ShapeError(f"an array of shape {source.shape} does not fit one of shape {self.shape}")
+        self[:] = source
+
     def slice_assign_scalar(self, value: float, begin: Any, end: Any, step: Any) -> None:
         """Set the slice from `begin` to before `end` to the number `value`."""
         self[tuple(slice(*p) for p in zip(begin, end, step or (None,) * len(begin), strict=True))] = value

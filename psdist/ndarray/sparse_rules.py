@@ -47,7 +47,7 @@ def try_invoke(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out
         return _lazy_update(op, arrays, params, out)
     rule = _rules.get(op.name)
     if rule is None:
-        return NotImplemented
+        return _dense_update(op, arrays, params, out) if op.mutates else NotImplemented
     recorded = state.recording and any(a._source is not None for a in arrays)
     if recorded and op.name not in _RECORDED:
         return NotImplemented
@@ -336,8 +336,12 @@ def _lazy_update(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], o
 
 
 def _dense_update(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out: Any) -> Any:
-    """The whole step on dense copies, put back into sparse states."""
-    dense = [NDArray(a.asnumpy(), a._ctx) if a.stype != "default" else a for a in arrays]
+    """The operator on dense copies, put back into the sparse arrays that it changes."""
+    dense = []
+    for a in arrays:
+        d = NDArray(a.asnumpy(), a._ctx) if a.stype != "default" else a
+        d._source = a._source
+        dense.append(d)
     target = out[0] if isinstance(out, list | tuple) else out
     made = invoke(op, dense, params)
     for name, x, d in zip(op.inputs, arrays, dense, strict=False):
