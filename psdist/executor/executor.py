@@ -17,6 +17,7 @@ from ..ops.signature import Shape
 from ..random import generator
 from ..settings import Settings
 from ..symbol.symbol import Symbol, check_known
+from .memory import Workspace
 from .plan import Options, Plan, compile_plan
 from .program import Step, compile_symbol
 from .shadows import Shadows, gradient_array, sparse_gradients
@@ -26,7 +27,15 @@ __all__ = ["Executor", "misspelling", "simple_bind"]
 
 Array = np.ndarray[Any, Any]
 _REQS = ("write", "add", "null")
-_OPTIONS = ("grad_req", "type_dict", "stype_dict", "group2ctx", "shared_arg_names", "shared_exec", "shared_buffer")
+_OPTIONS = (
+    "grad_req",
+    "type_dict",
+    "stype_dict",
+    "group2ctx",
+    "shared_arg_names",
+    "shared_exec",
+    "shared_buffer",
+)
 
 
 def misspelling(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -56,6 +65,7 @@ class Executor:
         aux_states: Any = None,
         group2ctx: Mapping[str, Context] | None = None,
         options: Options | None = None,
+        shared_exec: Executor | None = None,
     ) -> None:
         self._symbol = symbol
         self._ctx = ctx
@@ -91,6 +101,7 @@ class Executor:
         self._state: Plan | Walker | None = (
             None  # what a training pass ran on, so that backward can go on from it
         )
+        self._workspace: Workspace = Workspace() if shared_exec is None else shared_exec._workspace
         self._plans: dict[bool, Plan] = {}  # by is_train, made when first needed
         p = self._program
         self.outputs: list[NDArray] = [NDArray(np.empty(p.shapes[s], p.dtypes[s]), ctx) for s in p.heads]
@@ -156,7 +167,7 @@ class Executor:
                     {(kind, i): self._shadows.memory(a) for i, a in enumerate(arrays) if a is not None}
                 )
             bound.update({("head", k): g for k, g in enumerate(self._heads)})
-            found.link(bound)
+            found.link(bound, self._workspace)
             self._plans[is_train] = found
         return found
 
@@ -196,8 +207,8 @@ class Executor:
                 self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays]
             )
             state.forward(True, generator(self._ctx))
-        elif state is None:
-            self._run_forward(True)
+        elif state is None or (isinstance(state, Plan) and self._workspace.last is not state):
+            self._run_forward(True)  # nothing went before, or another plan has run in the same memory since
             state = self._state
         if isinstance(state, Walker):
             wanted = [i for i, r in enumerate(self._reqs) if r != "null"]
@@ -339,7 +350,9 @@ class Executor:
             _resized(a, s, n, allow_up_sizing)
             for n, s, a in zip(self._aux_names, aux_shapes, self.aux_arrays, strict=True)
         ]
-        made = Executor(self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx)
+        made = Executor(
+            self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx, shared_exec=self
+        )
         for k, (mine, its) in enumerate(zip(self.outputs, made.outputs, strict=True)):
             if its._data.size <= mine._data.size:  # outputs share their memory, too
                 made.outputs[k] = _resized(mine, its.shape, "output", False)
@@ -506,4 +519,4 @@ def simple_bind(
         for n in names
         if reqs[n] != "null"
     }
-    return Executor(symbol, ctx, args, grads, reqs, auxs, group2ctx)
+    return Executor(symbol, ctx, args, grads, reqs, auxs, group2ctx, shared_exec=shared_exec)

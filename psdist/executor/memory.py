@@ -16,7 +16,7 @@ import numpy as np
 
 from .ir import Array, Instr, Value, View
 
-__all__ = ["Memory", "intermediates", "plan_memory"]
+__all__ = ["Memory", "Workspace", "intermediates", "plan_memory"]
 
 _ALIGN = 64  # a cache line
 _IN_PLACE = 1 << 15  # bytes from which writing over an operand pays: NumPy's check of overlaps takes 0.5 µs
@@ -49,6 +49,22 @@ class Memory:
         raw = np.empty(self.size + _ALIGN, np.uint8)
         skip = -raw.ctypes.data % _ALIGN
         return raw[skip : skip + self.size]
+
+
+class Workspace:
+    """The memory in which plans run that do not run at the same time: those of one executor, and of executors that
+    were bound to share. The largest plan settles its size.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: Array | None = None
+        self.last: object = None  # the plan that ran last, whose intermediates are there
+
+    def take(self, memory: Memory) -> Array:
+        """An arena for a plan."""
+        if self._buffer is None or self._buffer.size < memory.size:
+            self._buffer = memory.make_arena()
+        return self._buffer[: memory.size]
 
 
 class _Lives:

@@ -21,7 +21,7 @@ from . import rewrite, rules  # noqa: F401  (rules registers its operators)
 from .chains import chains
 from .ir import Array, Instr, Mark, Step, View
 from .lower import lower
-from .memory import Memory, intermediates, plan_memory
+from .memory import Memory, Workspace, intermediates, plan_memory
 from .passes import PASSES, recompute
 from .program import Program
 
@@ -70,18 +70,17 @@ class Plan:
     backward: list[Step] = field(default_factory=list)
     completed: list[tuple[int, int]] = field(default_factory=list)  # (backward steps before, argument)
     makers: list[Instr] = field(default_factory=list)  # of each step, forward then backward
-    arena: Array | None = None
+    workspace: Workspace = field(default_factory=Workspace)
 
     @cached_property
     def heads(self) -> list[int]:
         """The outputs whose gradients matter to it."""
         return sorted({v.bound[1] for i in self.instrs for v in i.reads if v.bound and v.bound[0] == "head"})
 
-    def link(self, bound: Mapping[tuple[str, int], Array]) -> None:
-        """Bind every buffer; `bound` are the arrays from outside."""
-        if self.arena is None:
-            self.arena = self.memory.make_arena()
-        arena, memory = self.arena, self.memory
+    def link(self, bound: Mapping[tuple[str, int], Array], workspace: Workspace) -> None:
+        """Bind every buffer; `bound` are the arrays from outside, and intermediates lie in `workspace`."""
+        self.workspace = workspace
+        arena, memory = workspace.take(self.memory), self.memory
         known: dict[Any, Array] = {}
 
         def at(v: Any) -> Array:
@@ -105,6 +104,7 @@ class Plan:
     def run_forward(self, rng: np.random.Generator) -> None:
         """Compute the outputs."""
         self.source.rng = rng
+        self.workspace.last = self
         with np.errstate(all="ignore"):
             walk(self.forward, self._named, 0)
 

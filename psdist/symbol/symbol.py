@@ -314,7 +314,10 @@ class Symbol:
             misspelt,
             ("ctx", "args", "args_grad", "grad_req", "aux_states", "group2ctx", "shared_exec"),
         )
-        return Executor(self, ctx or current_context(), args, args_grad, grad_req, aux_states, group2ctx)
+        device = ctx or current_context()
+        return Executor(
+            self, device, args, args_grad, grad_req, aux_states, group2ctx, shared_exec=shared_exec
+        )
 
     def simple_bind(
         self,

@@ -243,6 +243,23 @@ def test_simple_bind_takes_dtypes_and_shares_another_executor_s_arrays():
     assert second.arg_dict["data"] is not first.arg_dict["data"]
 
 
+def test_executors_that_share_run_in_the_same_memory_and_notice_one_another():
+    first = softmax((8, 6))
+    second = softmax((2, 6), shared_exec=first, shared_arg_names=["fc_weight", "fc_bias"])
+    first.arg_dict["fc_weight"][:] = np.arange(18).reshape(3, 6) / 20
+    alone = softmax((8, 6))
+    alone.arg_dict["fc_weight"][:] = first.arg_dict["fc_weight"]
+    for executor in (first, alone):
+        executor.forward(is_train=True, data=mx.nd.ones((8, 6)))
+    second.forward(is_train=True, data=mx.nd.ones((2, 6)) * 5)
+    assert first._workspace is second._workspace
+    for executor in (first, alone):
+        executor.backward()
+    np.testing.assert_array_equal(
+        first.grad_dict["fc_weight"].asnumpy(), alone.grad_dict["fc_weight"].asnumpy()
+    )
+
+
 def test_dropout_draws_anew_in_every_pass_and_the_same_after_a_seed():
     x = mx.sym.MakeLoss(mx.sym.Dropout(mx.sym.Variable("x"), p=0.5))
     executor = x.simple_bind(mx.cpu(), x=(100,))
