@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, ShapeError
-from ..ndarray import NDArray, array, concatenate
+from ..ndarray import NDArray, array, concatenate, sparse
 from .batch import DataBatch, DataDesc, DataIter
 
 __all__ = ["NDArrayIter"]
@@ -133,8 +133,14 @@ class NDArrayIter(DataIter):
 
     def _shuffle(self) -> None:
         np.random.shuffle(self.idx)
-        self.data = [(name, value[self.idx]) for name, value in self.data]
-        self.label = [(name, value[self.idx]) for name, value in self.label]
+        self.data = [(name, _rows(value, self.idx)) for name, value in self.data]
+        self.label = [(name, _rows(value, self.idx)) for name, value in self.label]
+
+
+def _rows(value: NDArray, numbers: Any) -> NDArray:
+    if value.stype == "csr":
+        return sparse.of_stored(value._stored().take(numbers), value.context)
+    return value[numbers]
 
 
 def _named(source: Any, default_name: str) -> list[tuple[str, NDArray]]:
@@ -154,7 +160,7 @@ def _named(source: Any, default_name: str) -> list[tuple[str, NDArray]]:
                     f"NDArrayIter: {name} is {type(value).__name__}; wanted an NDArray or a NumPy array, "
                     "a list of them, or a dict by name"
                 )
-            value = array(np.asarray(value))
+            value = array(value if type(value).__module__.startswith("scipy.sparse") else np.asarray(value))
         out.append((name, value))
     return out
 

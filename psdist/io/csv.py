@@ -13,7 +13,7 @@ from numpy.typing import NDArray as Array
 
 from ..errors import ConfigError, PSError
 from ..ndarray import NDArray
-from .samples import SampleIter
+from .samples import SampleIter, ignore
 
 __all__ = ["CSVIter"]
 
@@ -38,7 +38,9 @@ class CSVIter(SampleIter):
         label_name: str = "softmax_label",
         prefetch_buffer: int = 4,
         ctx: str = "cpu",
+        **kwargs: Any,
     ) -> None:
+        ignore("CSVIter", kwargs)
         self._dtype = np.dtype(dtype or "float32")
         data_shape, label_shape = _shape(data_shape), _shape(label_shape)
         self._data = _read(data_csv, data_shape, self._dtype)

@@ -19,7 +19,7 @@ from ..errors import ClosedError, ConfigError, PSError
 from ..ndarray import NDArray
 from ..ndarray.params import load_params, save_params
 from .augment import Augment
-from .samples import SampleIter, part_of
+from .samples import SampleIter, ignore, part_of
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter"]
 
@@ -82,11 +82,8 @@ class ImageRecordIter(SampleIter):
         **augmentations: Any,
     ) -> None:
         what = type(self).__name__
-        unknown = set(augmentations) - _AUGMENTS - _IGNORED
-        if unknown:
-            raise ConfigError(
-                f"{what}: unknown arguments {sorted(unknown)}; augmentations are {sorted(_AUGMENTS)}"
-            )
+        unknown = {k: v for k, v in augmentations.items() if k not in _AUGMENTS | _IGNORED}
+        ignore(what, unknown, wanted=_AUGMENTS)
         shape = _image_shape(data_shape, what)
         channels = shape[0]
         chosen = {k: v for k, v in augmentations.items() if k in _AUGMENTS}

@@ -14,7 +14,7 @@ from ..errors import ConfigError, PSError
 from ..ndarray import NDArray
 from ..ndarray.params import CSR
 from .csv import _shape
-from .samples import SampleIter, part_of
+from .samples import SampleIter, ignore, part_of
 
 __all__ = ["LibSVMIter"]
 
@@ -41,7 +41,9 @@ class LibSVMIter(SampleIter):
         label_name: str = "softmax_label",
         prefetch_buffer: int = 4,
         ctx: str = "cpu",
+        **kwargs: Any,
     ) -> None:
+        ignore("LibSVMIter", kwargs)
         if not round_batch:
             raise ConfigError("LibSVMIter: round_batch is False; only True is possible for sparse batches")
         data_shape, label_shape = _shape(data_shape), _shape(label_shape)

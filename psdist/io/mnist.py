@@ -14,7 +14,7 @@ from numpy.typing import NDArray as Array
 
 from ..errors import ConfigError, PSError
 from ..ndarray import NDArray
-from .samples import SampleIter, part_of
+from .samples import SampleIter, ignore, part_of
 
 __all__ = ["MNISTIter", "read_idx"]
 
@@ -46,7 +46,9 @@ class MNISTIter(SampleIter):
         dtype: Any = "float32",
         prefetch_buffer: int = 4,
         ctx: str = "cpu",
+        **kwargs: Any,
     ) -> None:
+        ignore("MNISTIter", kwargs, known=("data_shape",))  # scripts give it; `flat` says it all
         images, labels = read_idx(image, 3), read_idx(label, 1)
         if len(images) != len(labels):
             raise ConfigError(

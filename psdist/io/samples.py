@@ -6,7 +6,9 @@ of the last batch and the parts for workers are settled here once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,17 @@ from ..errors import ConfigError
 from ..ndarray import NDArray
 from .batch import DataBatch, DataDesc, DataIter
 
-__all__ = ["SampleIter", "part_of"]
+__all__ = ["SampleIter", "ignore", "part_of"]
+
+_log = logging.getLogger("psdist.io")
+
+
+def ignore(what: str, given: Iterable[str], wanted: Iterable[str] = (), known: Iterable[str] = ()) -> None:
+    """Warn in the log of arguments that have no effect, but for those `known`. MXNet's iterators take any argument,
+    and scripts give them the options of other iterators; so a misspelling cannot be an error."""
+    for name in sorted(set(given) - set(known)):
+        near = difflib.get_close_matches(name, list(wanted), n=1)
+        _log.warning("%s: no argument %r%s", what, name, f"; did you mean {near[0]!r}?" if near else "")
 
 
 def part_of(num_samples: int, num_parts: int, part_index: int, what: str) -> range:

@@ -63,3 +63,17 @@ def test_what_cannot_be_iterated_is_refused(make, error, words):
     with pytest.raises(error) as caught:
         make()
     assert words in str(caught.value)
+
+
+def test_csr_rows_are_shuffled_with_their_labels_also_scipys():
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    rows = np.eye(6, dtype=np.float32) * np.arange(1, 7, dtype=np.float32)
+    for source in (mx.nd.array(rows).tostype("csr"), scipy_sparse.csr_matrix(rows)):
+        batches = mx.io.NDArrayIter(
+            {"x": source}, np.arange(1, 7), batch_size=3, shuffle=True, last_batch_handle="discard"
+        )
+        for batch in batches:
+            assert batch.data[0].stype == "csr"
+            assert (batch.data[0].asnumpy().sum(axis=1) == batch.label[0].asnumpy()).all()
+        with pytest.raises(NotImplementedError):
+            mx.io.NDArrayIter({"x": source}, batch_size=3)
