@@ -22,7 +22,7 @@ from .columns import (
 )
 from .nn import without_bias
 from .registry import Params, op
-from .signature import Shape
+from .signature import Shape, partial
 
 Array = NDArray[Any]
 
@@ -69,8 +69,18 @@ def _channel_share(c: int, num_group: int) -> int:
     return c // num_group
 
 
+@partial
+def _conv_space(places: Shape, kernel: Shape, stride: Shape, dilate: Shape, pad: Shape) -> Shape:
+    """The data's space from the output's, where windows move by 1: then nothing was left out."""
+    ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
+    return tuple(
+        (k - 1) * d + o - 2 * p if o and s == 1 else 0
+        for o, k, s, d, p in zip(places, kernel, stride or ones, dilate or ones, pad or zeros, strict=True)
+    )
+
+
 @op("(n, c, *space), (num_filter, cg, *kernel), (num_filter) -> (n, num_filter, *places)", types="T, T, T -> T",
-    aliases=["Convolution_v1"], where={"cg": _channel_share, "places": conv_out},
+    aliases=["Convolution_v1"], where={"cg": _channel_share, "places": conv_out, "space": _conv_space},
     active=without_bias("data", "weight", "bias"))  # fmt: skip
 def Convolution(data: Array, weight: Array, bias: Array | None = None, /, *, kernel: tuple[int, ...],
                 stride: tuple[int, ...] = (), dilate: tuple[int, ...] = (), pad: tuple[int, ...] = (), num_filter: int,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from .registry import Params, op
-from .signature import Shape, merge_shapes
+from .signature import Shape, merge_shapes, partial
 
 Array = NDArray[Any]
 
@@ -92,6 +92,7 @@ def _(g: Array, _y: Array, /, *arg: Array, axis: int, num_args: int) -> Any:
     return tuple(np.moveaxis(g, axis, 0))
 
 
+@partial
 def _split_shape(s: Shape, num_outputs: int, axis: int, squeeze_axis: bool) -> Shape:
     if not -len(s) <= axis < len(s):
         raise ShapeError(f"axis {axis} is out of range for {s}")
@@ -99,15 +100,27 @@ def _split_shape(s: Shape, num_outputs: int, axis: int, squeeze_axis: bool) -> S
     if s[at] % num_outputs:
         raise ShapeError(f"size {s[at]} of axis {axis} in {s} is not a multiple of num_outputs={num_outputs}")
     part = s[at] // num_outputs
-    if squeeze_axis and part != 1:
+    if squeeze_axis and part > 1:
         raise ShapeError(f"squeeze_axis wants parts of size 1, but axis {axis} of {s} gives parts of {part}")
     return s[:at] + s[at + 1 :] if squeeze_axis else (*s[:at], part, *s[at + 1 :])
+
+
+@partial
+def _split_from(out: Shape, num_outputs: int, axis: int, squeeze_axis: bool) -> Shape:
+    """The shape of the whole from that of its parts."""
+    ndim = len(out) + squeeze_axis
+    at = axis % ndim if -ndim <= axis < ndim else 0
+    return (
+        (*out[:at], num_outputs, *out[at:])
+        if squeeze_axis
+        else (*out[:at], out[at] * num_outputs, *out[at + 1 :])
+    )
 
 
 @op(
     "(*s) -> (*out)",
     aliases=["split"],
-    where={"out": _split_shape},
+    where={"out": _split_shape, "s": _split_from},
     num_outputs=lambda p: int(p["num_outputs"]),
 )
 def SliceChannel(data: Array, /, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False) -> Any:

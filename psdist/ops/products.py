@@ -78,13 +78,15 @@ def _batch_dot_shape(ins: list[Shape | None], params: Params, outs: list[Shape |
     a, b = ins
     if not a or not b:
         return ins, outs
-    if len(a) != len(b) or len(a) < 3 or a[:-2] != b[:-2]:
+    if len(a) != len(b) or len(a) < 3 or any(p and q and p != q for p, q in zip(a[:-2], b[:-2], strict=True)):
         raise ShapeError(f"batch_dot: wanted (…, n, k) and (…, k, m) with equal batches, given {a} and {b}")
     n, k = (a[-1], a[-2]) if params["transpose_a"] else (a[-2], a[-1])
     k2, m = (b[-1], b[-2]) if params["transpose_b"] else (b[-2], b[-1])
+    if not k or not k2:  # as MXNet: nothing follows before the inner size is known
+        return ins, outs
     if k != k2:
         raise ShapeError(f"batch_dot: the inner sizes of {a} and {b} are {k} and {k2}; they must be equal")
-    return ins, [(*a[:-2], n, m)]
+    return ins, [(*(p or q for p, q in zip(a[:-2], b[:-2], strict=True)), n, m)]
 
 
 @op(shape=_batch_dot_shape, types="T, T -> T")

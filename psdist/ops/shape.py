@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import ShapeError
 from .params import Axis
 from .registry import op
-from .signature import Shape
+from .signature import Shape, partial
 
 Array = NDArray[Any]
 
@@ -129,13 +129,19 @@ def Flatten(data: Array, /, *, out: Array | None = None) -> Any:
 Flatten.gradient(lambda g, _y, x, /: g.reshape(x.shape))
 
 
+@partial
 def _transposed(s: Shape, axes: Shape) -> Shape:
     if axes and sorted(axes) != list(range(len(s))):
         raise ShapeError(f"axes {axes} are not a permutation of the {len(s)} axes of {s}")
     return tuple(s[a] for a in axes) if axes else s[::-1]
 
 
-@op("(*s) -> (*out)", where={"out": _transposed})
+@partial
+def _transposed_back(out: Shape, axes: Shape) -> Shape:
+    return tuple(out[axes.index(i)] for i in range(len(axes))) if axes else out[::-1]
+
+
+@op("(*s) -> (*out)", where={"out": _transposed, "s": _transposed_back})
 def transpose(data: Array, /, *, axes: tuple[int, ...] = (), out: Array | None = None) -> Any:
     """The array with its axes in the order `axes`, by default reversed."""
     return _own(data.transpose(axes or None), out)

@@ -4,7 +4,8 @@
 
 A *size* (`n`) has one value throughout. A size named like a parameter takes that parameter's value, so data and
 `num_hidden` alone settle a weight's shape. `*s` stands for any number of sizes, `...` for sizes that broadcast.
-What needs arithmetic is computed by `where`: functions whose arguments are named after sizes and parameters.
+What needs arithmetic is computed by `where`: functions whose arguments are named after sizes and parameters. They wait
+until all of these are known, unless they are marked as `partial`: then they take runs in which sizes are 0.
 
 Inference runs in every direction the line allows: 0 is a size not known yet, None a shape not known yet.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..errors import ShapeError
 
-__all__ = ["Shape", "Signature", "broadcast_shapes", "merge_shapes"]
+__all__ = ["Shape", "Signature", "broadcast_shapes", "merge_shapes", "partial"]
 
 Shape = tuple[int, ...]
 Where = Mapping[str, Callable[..., Any]]
@@ -71,6 +72,12 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
             raise ShapeError(f"cannot broadcast {' with '.join(map(str, shapes))}")
         out.append(known.pop() if known else 0 if sizes else 1)
     return tuple(out)
+
+
+def partial(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `where` function that can do with sizes not known yet."""
+    function.takes_unknown_sizes = True  # type: ignore[attr-defined]
+    return function
 
 
 @dataclass(slots=True)
@@ -160,10 +167,11 @@ class Signature:
     ) -> None:
         for name, function in self.where.items():
             arguments = []
+            waits = not hasattr(function, "takes_unknown_sizes")
             for need in self._needs[name]:
                 value = runs.get(need, sizes.get(need)) if need not in params else params[need]
                 if need not in params and (
-                    value is None or value == 0 or (isinstance(value, tuple) and 0 in value)
+                    value is None or (waits and (value == 0 or (isinstance(value, tuple) and 0 in value)))
                 ):
                     break
                 arguments.append(value)

@@ -158,6 +158,17 @@ def eye(N: int, M: int = 0, k: int = 0, dtype: Any = None, name: str | None = No
     return _source("_eye", {"N": N, "M": M, "k": k, "dtype": _dtype(dtype), **kwargs}, name)
 
 
+def split_v2(
+    ary: Symbol, indices_or_sections: Any, axis: int = 0, squeeze_axis: bool = False, **kwargs: Any
+) -> Any:
+    """The array cut along `axis`: into that many equal parts, or before each of the indices."""
+    if isinstance(indices_or_sections, int):
+        cut: dict[str, Any] = {"indices": (), "sections": indices_or_sections}
+    else:
+        cut = {"indices": (0, *(int(i) for i in indices_or_sections))}
+    return _lookup("_split_v2")(ary, axis=axis, squeeze_axis=squeeze_axis, **cut, **kwargs)
+
+
 def _two(
     name: str, python: Callable[[Any, Any], Any], reverse: str | None = None
 ) -> Callable[[Any, Any], Any]:

@@ -27,6 +27,10 @@ DTYPE_NUMBERS = {
 _DTYPE_NAMES = {str(number): name for name, number in DTYPE_NUMBERS.items()}
 
 
+# They conclude nothing before they know how many axes their data has: MXNet's `infer_shape_partial` shows it.
+_DATA_FIRST = frozenset({"FullyConnected", "Convolution", "Deconvolution"})
+
+
 def is_known(shape: Shape | None) -> bool:
     """Whether every size is known."""
     return shape is not None and 0 not in shape
@@ -61,6 +65,8 @@ def _step(n: Node, shapes: dict[int, list[Shape | None]]) -> bool:
     if all(map(is_known, ins)) and all(map(is_known, outs)):
         return False
     assert n.op is not None
+    if n.op.name in _DATA_FIRST and ins[0] is None:
+        return False
     try:
         new_ins, new_outs = n.op.infer_shape(ins, n.params, outs)
         changed = False

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import psdist as mx
 import psdist.ops as ops
 from psdist.errors import ConfigError, GraphError, ShapeError
 from psdist.ops.params import format_param
@@ -137,3 +138,23 @@ def test_text_of_parameters_is_mxnets():
     assert format_param(True) == "True"
     assert format_param(np.float32) == "float32"
     assert format_param(None) == "None"
+
+
+def test_a_rule_marked_as_partial_takes_sizes_that_are_not_known_yet():
+    x, y = mx.sym.Variable("x", shape=(0, 15, 0)), mx.sym.Variable("y", shape=(3, 5, 2))
+    parts = mx.sym.SliceChannel(x, num_outputs=3, name="parts")
+    assert (parts[1] + y).infer_shape()[0] == [(3, 15, 2), (3, 5, 2)]
+    x, y = mx.sym.Variable("x", shape=(0, 2, 0)), mx.sym.Variable("y", shape=(7, 4, 0))
+    assert (mx.sym.transpose(x, axes=(2, 0, 1)) + y).infer_shape_partial()[0] == [(4, 2, 7), (7, 4, 2)]
+
+
+def test_the_space_of_a_convolution_follows_from_its_output_where_windows_move_by_1():
+    x, y = mx.sym.Variable("x", shape=(0, 2, 0, 0)), mx.sym.Variable("y", shape=(5, 3, 8, 9))
+    net = mx.sym.Convolution(x, num_filter=3, kernel=(3, 5), dilate=(2, 1), pad=(2, 1), name="c")
+    assert (net + y).infer_shape()[0][0] == (5, 2, 8, 11)
+
+
+def test_a_product_of_batches_waits_for_its_inner_size():
+    z = mx.sym.batch_dot(mx.sym.Variable("x"), mx.sym.Variable("y"))
+    assert z.infer_shape_partial(x=(0, 3, 4), y=(6, 4, 5))[1] == [(6, 3, 5)]
+    assert z.infer_shape_partial(x=(0, 3, 4), y=(0, 0, 5))[1] == [()]

@@ -120,7 +120,8 @@ def test_shapes_follow_from_the_data_and_back_from_the_parameters():
 
 
 def test_partial_shapes_say_what_is_known():
-    assert layer().infer_shape_partial()[0][2] == (3,)
+    assert layer().infer_shape_partial()[0] == [(), (), ()]  # nothing follows from num_hidden alone
+    assert layer().infer_shape_partial(data=(0, 5))[0] == [(0, 5), (3, 5), (3,)]
     args, outs, _ = layer().infer_shape_partial(data=(0, 4))
     assert args == [(0, 4), (3, 4), (3,)]
     assert outs == [(0, 3)]
