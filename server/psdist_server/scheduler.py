@@ -587,7 +587,8 @@ class Scheduler:
                 self._refuse(sender, barrier.seq, "refused", f"{_MAX_BARRIERS} barriers have names already")
                 return
             meeting = self._meetings[barrier.name] = _Meeting()
-        if self._was_away and barrier.clock > meeting.opened:
+        was_away = self._was_away or (self.state == "joining" and process.hello.epoch > 0)
+        if was_away and barrier.clock > meeting.opened:
             # those before this one have opened: nobody comes here who has not been let through there
             self._out += [(s, Done(seq, 0)) for s, seq in meeting.waiting.values()]
             meeting.waiting, meeting.opened = {}, barrier.clock
@@ -604,7 +605,7 @@ class Scheduler:
         else:
             if not meeting.waiting:
                 meeting.since = self.epoch
-            meeting.waiting[process.rank] = (sender, barrier.seq)
+            meeting.waiting[self._rank_of(process)] = (sender, barrier.seq)
             self._open(meeting)
 
     def _open(self, meeting: _Meeting) -> None:
