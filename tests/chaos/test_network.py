@@ -106,7 +106,7 @@ def test_connections_to_the_scheduler_that_are_reset_change_no_bit(
     one = wired(PSDIST_REPLICAS=1)
     links = one.uplinks if role == "server" else one.worker_uplinks
     for link in links:
-        link.shape(reset_every=700)
+        link.shape(reset_every=150)
     one.train()
     assert_all_well(one, faultless())
     assert sum(link.num_resets for link in links) >= 1
