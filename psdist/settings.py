@@ -72,6 +72,10 @@ def _slice(text: str) -> int:
     return value
 
 
+def _shared(text: str) -> int:
+    return _integer(0, 1 << 44, "a whole number of bytes, such as 1073741824, or 0")(text)
+
+
 def _range(text: str) -> tuple[int, int]:
     low, colon, high = text.partition(":")
     if not colon or not low.isdecimal() or not high.isdecimal() or not 1 <= int(low) <= int(high) <= 65535:
@@ -226,6 +230,14 @@ class Settings:
         1 << 20,
         "arrays travel in slices of this many bytes; equal in a whole job",
         _slice,
+    )
+
+    shm_nbytes: int = _setting(
+        "PSDIST_SHM_BYTES",
+        8 << 30,
+        "the most memory that a process shares with others of its host, instead of sending arrays through "
+        "the network; 0 shares none",
+        _shared,
     )
 
     recompute: bool = _setting(

@@ -23,7 +23,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import msgpack  # type: ignore[import-untyped]  # ships no stubs
 import numpy as np
@@ -34,6 +34,7 @@ from .messages import MESSAGES, VERSION, Ints, Message, Numbers, Tensor, Tensors
 
 __all__ = [
     "DTYPES",
+    "IN_FRAME",
     "MAX_FRAMES",
     "MAX_FRAME_NBYTES",
     "MAX_HEADER",
@@ -43,7 +44,11 @@ __all__ = [
     "MAX_TEXT",
     "PACKED",
     "BadMessage",
+    "Draft",
+    "Memory",
+    "OldTurn",
     "decode",
+    "draft",
     "encode",
     "frame_limit",
 ]
@@ -55,6 +60,7 @@ MAX_PACK_NBYTES: Final = 8 << 20  # the small arrays of one message; cut a large
 MAX_FRAME_NBYTES: Final = 1 << 30  # the largest slice that PSDIST_SLICE_BYTES allows
 MAX_LIST: Final = 1024  # members, names: msgpack allocates what a list claims, at every level of nesting
 MAX_MAP: Final = 65536
+IN_FRAME: Final = (1 << 64) - 1  # the place of an array that is a frame all the same
 MAX_TEXT: Final = 65536
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {  # MXNet's numbers, as in .params files
@@ -237,6 +243,35 @@ _packers = _Packers()
 def encode(message: Message) -> list[bytes | Tensor]:
     """The frames of a message. Arrays larger than PACKED are the caller's own, not copies: they must not
     change until they are sent."""
+    return draft(message).frames()
+
+
+class Draft:
+    """A message of which only the header is not bytes yet: where its large arrays will be is open."""
+
+    __slots__ = ("_header", "_pack", "large")
+
+    def __init__(self, header: list[Any], pack: bytes, large: list[Tensor]) -> None:
+        self._header = header
+        self._pack = pack
+        self.large = large  # arrays of more than PACKED bytes
+
+    def frames(self, turn: int = 0, places: Sequence[int] = ()) -> list[bytes | Tensor]:
+        """The message. With `places`, the i-th large array lies there in the segment that `turn` is about; at
+        IN_FRAME, it does not."""
+        header = self._header
+        large: Sequence[Tensor] = self.large
+        if places:
+            header = [*header, _write_column([turn, *places])]
+            large = [t for t, place in zip(large, places, strict=True) if place == IN_FRAME]
+        return [_packers.pack(header), *([self._pack] if self._pack is not _NO_PACK else ()), *large]
+
+
+_NO_PACK: Final = b"no small arrays"
+
+
+def draft(message: Message) -> Draft:
+    """The message up to its frames. Small arrays are copied here, large ones are the caller's own."""
     form = _BY_CLASS[type(message)]
     if form.get is not None:
         header = [form.number, *form.get(message)]
@@ -245,9 +280,9 @@ def encode(message: Message) -> list[bytes | Tensor]:
     for i, prepare in form.prepare:
         header[i] = prepare(header[i])
     if form.tensors_at < 0:
-        return [_packers.pack(header)]
+        return Draft(header, _NO_PACK, [])
     tensors = header.pop()
-    frames: list[bytes | Tensor] = [b""]
+    large: list[Tensor] = []
     codes: list[int] = []
     lengths: list[int] = []
     packed: list[Any] = []
@@ -257,16 +292,14 @@ def encode(message: Message) -> list[bytes | Tensor]:
         codes.append(_CODES[tensor.dtype])
         lengths.append(tensor.size)
         if tensor.nbytes > PACKED:
-            frames.append(tensor)
+            large.append(tensor)
         else:
             packed.append(tensor)
     same = len(set(codes)) <= 1
-    if packed:
-        frames.insert(1, b"".join(packed if same else list(_aligned(packed))))
+    pack = b"".join(packed if same else list(_aligned(packed))) if packed else _NO_PACK
     header.append((codes[0] if codes else 0) if same else bytes(codes))
     header.append(_write_column(lengths))
-    frames[0] = _packers.pack(header)
-    return frames
+    return Draft(header, pack, large)
 
 
 def _aligned(tensors: Sequence[Tensor]) -> Iterator[Any]:
@@ -282,9 +315,22 @@ def _aligned(tensors: Sequence[Tensor]) -> Iterator[Any]:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def decode(frames: Sequence[Any]) -> Message:
-    """The message in these frames (anything with a buffer); its arrays are views of them. Raises
-    BadMessage."""
+class Memory(Protocol):
+    """The segment of a peer, as far as it was agreed upon."""
+
+    turn: int  # which agreement
+
+    def read(self, offset: int, size: int, dtype: np.dtype[Any], /) -> Tensor:
+        """The array that lies there. Raises ValueError when none can."""
+
+
+class OldTurn(Exception):
+    """The arrays of this message lay in memory of an earlier agreement, and may be others by now."""
+
+
+def decode(frames: Sequence[Any], memory: Memory | None = None) -> Message:
+    """The message in these frames (anything with a buffer); its arrays are views of them, or of the peer's
+    memory. Raises BadMessage; with a memory also OldTurn."""
     if not 1 <= len(frames) <= MAX_FRAMES:
         raise BadMessage(f"a message of {len(frames)} frames; 1 to {MAX_FRAMES} are allowed")
     header = _read_header(frames[0])
@@ -299,6 +345,11 @@ def decode(frames: Sequence[Any]) -> Message:
             seq,
         )
     num_fields = len(form.checks) + (2 if form.tensors_at >= 0 else 0)
+    places = (
+        header.pop()
+        if memory is not None and form.tensors_at >= 0 and len(header) == num_fields + 2
+        else None
+    )
     if len(header) != num_fields + 1:
         raise BadMessage(f"{form.cls.__name__} has {num_fields} fields, not {len(header) - 1}", seq)
     values = []
@@ -308,7 +359,10 @@ def decode(frames: Sequence[Any]) -> Message:
     except (_Wrong, OverflowError):
         raise BadMessage(f"{form.cls.__name__}.{form.names[len(values)]} is malformed", seq) from None
     if form.tensors_at >= 0:
-        values.append(_read_tensors(form, header[-2], header[-1], frames, seq))
+        if places is not None and memory is not None:
+            values.append(_read_placed(form, header[-2], header[-1], places, frames, memory, seq))
+        else:
+            values.append(_read_tensors(form, header[-2], header[-1], frames, seq))
     elif len(frames) != 1:
         raise BadMessage(
             f"{form.cls.__name__} has no arrays, but came with {len(frames) - 1} frames of them", seq
@@ -363,6 +417,40 @@ def _read_tensors(form: _Format, codes: Any, column: Any, frames: Sequence[Any],
     if type(codes) is bytes and len(codes) == len(lengths) and all(code in DTYPES for code in codes):
         return _read_mixed(name, [DTYPES[code] for code in codes], lengths, frames, seq)
     raise BadMessage(f"{name}: unknown dtypes {codes!r:.40}", seq)
+
+
+def _read_placed(
+    form: _Format, codes: Any, column: Any, places: Any, frames: Sequence[Any], memory: Memory, seq: int
+) -> list[Tensor]:
+    """Likewise, when large arrays may lie in the peer's memory."""
+    name = form.cls.__name__
+    try:
+        turn, *offsets = _column(places)
+        lengths = _column(column)
+    except (_Wrong, ValueError):
+        raise BadMessage(f"{name}: the places of its arrays are malformed", seq) from None
+    if type(codes) is int:
+        codes = bytes([codes]) * len(lengths) if codes in DTYPES else b"\xff"
+    if type(codes) is not bytes or len(codes) != len(lengths) or not all(code in DTYPES for code in codes):
+        raise BadMessage(f"{name}: unknown dtypes {codes!r:.40}", seq)
+    if turn != memory.turn:
+        raise OldTurn
+    dtypes = [DTYPES[code] for code in codes]
+    large = [i for i, n in enumerate(lengths) if n * dtypes[i].itemsize > PACKED]
+    if len(offsets) != len(large):
+        raise BadMessage(f"{name}: {len(offsets)} places of {len(large)} large arrays", seq)
+    placed = {}
+    for i, offset in zip(large, offsets, strict=True):
+        if offset != IN_FRAME:
+            try:
+                placed[i] = memory.read(offset, lengths[i], dtypes[i])
+            except ValueError as e:
+                raise BadMessage(f"{name}: {e}", seq) from None
+    there = [i for i in range(len(lengths)) if i not in placed]
+    if there or len(frames) > 1:
+        read = _read_mixed(name, [dtypes[i] for i in there], [lengths[i] for i in there], frames, seq)
+        placed |= dict(zip(there, read, strict=True))
+    return [placed[i] for i in range(len(lengths))]
 
 
 def _read_same(

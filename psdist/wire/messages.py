@@ -67,6 +67,7 @@ __all__ = [
     "SetOptimizer",
     "SetStaleness",
     "SetState",
+    "Share",
     "States",
     "Status",
     "StatusReport",
@@ -617,6 +618,27 @@ class Synced:
     backup: int
 
 
+# --- memory that is shared, when both are on one host ---------------------------------------------
+
+
+@message(80, senders="worker server")
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The sender's memory, which the receiver may map and read. A worker says it when a server has welcomed
+    it; if the server can map that, it answers by Share of its own, and from then on arrays of more than 8192
+    bytes may travel both ways as places (see Memory). `turn` is drawn anew for each agreement, and both
+    answers have the same. Reply: Share. Errors: unsupported."""
+
+    seq: int
+    turn: int
+    host: str
+    pid: int
+    fd: int
+    nbytes: int
+    token: int
+    counter: int
+
+
 # --- replies that many share ----------------------------------------------------------------------
 
 
@@ -674,6 +696,7 @@ Message = (
     | Replicate
     | ReplicateRequest
     | Synced
+    | Share
     | Done
     | Error
 )

@@ -26,13 +26,16 @@ from psdist.failpoints import open_failpoints
 from psdist.settings import Settings
 from psdist.wire import BadMessage, Message, decode, encode
 from psdist.wire import messages as m
+from psdist.wire.codec import OldTurn
 
 from . import sockets
 from .disk import Disk
 from .membership import End, Membership, who
+from .rounds import Empty
 from .scheduler import Scheduler
 from .server import Server
 from .shard import SCHEDULER, Destination, Out, Shard
+from .shm import Sharing
 
 __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
 
@@ -147,7 +150,7 @@ class Loop:
                 return
             sender = frames.pop(0).bytes
             try:
-                message = decode(frames)
+                message = self._decode(sender, frames)
             except BadMessage as e:
                 self._refuse(sender, e)
                 continue
@@ -157,6 +160,12 @@ class Loop:
             if self._points is not None:
                 self._points.at("handled", message)
             self._send(out)
+
+    def _decode(self, sender: bytes, frames: list[Any]) -> Message:
+        return decode(frames)
+
+    def _encode(self, destination: bytes, message: Message) -> list[Any]:
+        return list(encode(message))
 
     def _refuse(self, sender: bytes, error: BadMessage) -> None:
         self.num_refused += 1
@@ -173,8 +182,10 @@ class Loop:
         """Give a message to a socket; whether it took it."""
         if self._points is not None:
             self._points.at("send", message)
-        frames = encode(message)
-        is_sent = sockets.send(sock, frames if destination is None else [destination, *frames])
+        if destination is None:
+            is_sent = sockets.send(sock, encode(message))
+        else:
+            is_sent = sockets.send(sock, [destination, *self._encode(destination, message)])
         if self._points is not None:
             self._points.at("sent", message)
         self.num_undelivered += not is_sent
@@ -265,6 +276,7 @@ class ServerLoop(Loop):
         at = settings.advertise or f"{f'[{shown}]' if ':' in shown else shown}:{self.port}"
         self.address = f"tcp://{at}"
         self._peers: dict[Destination, sockets.Socket] = {}  # to the servers that keep our copies
+        self._sharing = Sharing(settings.shm_nbytes)
         token = secrets.randbits(63)
         self._disk = Disk(settings) if settings.snapshot_dir else None
         self._server = Server(
@@ -275,7 +287,8 @@ class ServerLoop(Loop):
             dead_after_s=settings.dead_after_s,
             snapshot_every=settings.snapshot_every if settings.snapshot_dir else 0,
             guard=settings.guard,
-            first=_restorer(settings) if settings.restore else None,
+            first=_restorer(settings, self._sharing.empty) if settings.restore else None,
+            empty=self._sharing.empty,
         )
         self._membership = Membership(
             job=settings.job,
@@ -291,6 +304,13 @@ class ServerLoop(Loop):
             dead_after_s=settings.dead_after_s,
             scheduler_away_s=settings.scheduler_away_s,
         )
+
+    def close(self) -> None:
+        if (disk := getattr(self, "_disk", None)) is not None:
+            disk.close()
+        super().close()
+        if (sharing := getattr(self, "_sharing", None)) is not None:  # not when the sockets failed
+            sharing.close()
 
     def _listen(self) -> tuple[sockets.Socket, str, int]:
         settings = self._settings
@@ -382,12 +402,18 @@ class ServerLoop(Loop):
         super()._send(to_others)
 
     def _step(self, sender: bytes, message: Message, now: float) -> Out:
+        if isinstance(message, m.Share) and self._server.serves(sender):
+            return [(sender, self._sharing.agree(sender, message))]
         return self._server.step(sender, message, now)
 
-    def close(self) -> None:
-        if self._disk is not None:
-            self._disk.close()
-        super().close()
+    def _decode(self, sender: bytes, frames: list[Any]) -> Message:
+        try:
+            return decode(frames, self._sharing.memory(sender))
+        except OldTurn:
+            raise BadMessage("its arrays lie in memory of an agreement that is over") from None
+
+    def _encode(self, destination: bytes, message: Message) -> list[Any]:
+        return self._sharing.frames(destination, message)
 
     def _tick(self, now: float) -> End | None:
         server, membership = self._server, self._membership
@@ -397,6 +423,7 @@ class ServerLoop(Loop):
         if self._disk is not None and server.view is not None:
             for taken in server.taken():
                 self._disk.write(taken, server.view.num_servers)
+        self._sharing.forget()
         if server.fenced:
             membership.end(server.fenced)
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))
@@ -422,7 +449,7 @@ class ServerLoop(Loop):
             self._put(self._dealer, message)
 
 
-def _restorer(settings: Settings) -> Callable[[int, int], Shard]:
+def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int], Shard]:
     """What makes the shards with which a job begins that goes on from a snapshot. Raises ConfigError,
     BadSnapshot."""
     from . import snapshot  # only now: few servers need it
@@ -440,6 +467,7 @@ def _restorer(settings: Settings) -> Callable[[int, int], Shard]:
             settings.slice_nbytes,
             heartbeat_s=settings.heartbeat_s,
             dead_after_s=settings.dead_after_s,
+            empty=empty,
         )
         _log.info("shard %d begins at step %d of %s", number, found.step, found.path)
         return shard

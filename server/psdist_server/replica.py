@@ -325,7 +325,12 @@ class Backup:
         shard = self.shard
         match message:
             case CopySettings():
-                self.shard = Shard(shard.job, heartbeat_s=shard.heartbeat_s, dead_after_s=shard.dead_after_s)
+                self.shard = Shard(
+                    shard.job,
+                    heartbeat_s=shard.heartbeat_s,
+                    dead_after_s=shard.dead_after_s,
+                    empty=shard.empty,
+                )
                 put_settings(self.shard, message)
             case CopySlices():
                 put_slices(shard, message)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -27,7 +27,9 @@ import numpy as np
 from psdist.wire.codec import PACKED
 from psdist.wire.messages import Tensor, key_label, key_number
 
-__all__ = ["Apply", "Key", "Round", "Slice", "Waiter"]
+__all__ = ["Apply", "Empty", "Key", "Round", "Slice", "Waiter"]
+
+Empty = Callable[[int, np.dtype[Any]], Tensor]  # gives memory for so many elements
 
 _ADDED: Final = np.empty(0, np.uint8)  # stands in Round.parts for a gradient that is in the sum
 _UNSHARED: Final = 2  # sys.getrefcount of an array that one attribute holds
@@ -45,6 +47,7 @@ class Key:
 
     __slots__ = (
         "dtype",
+        "empty",
         "label",
         "lr_mult",
         "name",
@@ -56,8 +59,11 @@ class Key:
         "wd_mult",
     )
 
-    def __init__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], empty: Empty = np.empty
+    ) -> None:
         self.name = name
+        self.empty = empty
         self.label = key_label(name)
         self.number = key_number(name)
         self.shape = shape
@@ -67,6 +73,12 @@ class Key:
         self.starts: list[int] = []  # the offsets, sorted
         self.lr_mult = 1.0
         self.wd_mult = 1.0
+
+    def own(self, value: Tensor) -> Tensor:
+        """A copy in this server's memory."""
+        copy = self.empty(value.size, value.dtype)
+        np.copyto(copy, value)
+        return copy
 
     def misfit(self, offset: int, length: int) -> str:
         """Why no slice can lie there: "" when one can, or does."""
@@ -114,7 +126,7 @@ class Round:
         self.parts: dict[int, Tensor] = {}  # by rank; _ADDED for those in `total`
         self.total: Tensor | None = None
 
-    def add_up(self) -> bool:
+    def add_up(self, empty: Empty) -> bool:
         """Add what the order allows; whether the round is complete."""
         order, parts = self.order, self.parts
         while self.num_added < len(order):
@@ -126,8 +138,8 @@ class Round:
                 self.total = part
             elif self.total.flags.writeable:
                 np.add(self.total, part, out=self.total)
-            else:
-                self.total = self.total + part
+            else:  # the pusher's own memory: read, never written
+                self.total = np.add(self.total, part, out=empty(part.size, part.dtype))
             parts[rank] = _ADDED
             self.num_added += 1
         return True
@@ -206,7 +218,7 @@ class Slice:
                 # nobody will push to it: it was applied push by push, before the dial was turned
                 self.clock = clock + 1
                 continue
-            if not round_.add_up():
+            if not round_.add_up(self.key.empty):
                 return
             del self.rounds[clock]
             self.clock = clock + 1
@@ -265,14 +277,14 @@ class Slice:
         self.waiting = still
 
     def replace(self, value: Tensor) -> None:
-        """Take a new value. A large array becomes the value; a small one is copied, as it lies in a frame
-        that it would keep alive with all its neighbours."""
-        if value.nbytes > PACKED and value.flags.aligned:
+        """Take a new value. A large array becomes the value; copied is a small one, as it lies in a frame
+        that it would keep alive with all its neighbours, and one in the pusher's memory."""
+        if value.nbytes > PACKED and value.flags.aligned and value.flags.writeable:
             self.value = value
         elif sys.getrefcount(self.value) <= _UNSHARED and self.value.flags.writeable:
             np.copyto(self.value, value)
         else:
-            self.value = np.array(value)
+            self.value = self.key.own(value)
 
     def writable(self) -> Tensor:
         """The value's array, to be updated in place: a copy when somebody else holds the value."""
@@ -280,7 +292,7 @@ class Slice:
             return self.value
         spare, self._spare = self._spare, None
         if spare is None or sys.getrefcount(spare) > _UNSHARED:  # this variable holds it
-            spare = np.empty_like(self.value)
+            spare = self.key.empty(self.value.size, self.value.dtype)
         np.copyto(spare, self.value)
         if self.value.flags.writeable:
             self._spare = self.value

@@ -61,6 +61,7 @@ from psdist.wire.messages import (
     SetOptimizer,
     SetStaleness,
     SetState,
+    Share,
     States,
     Status,
     StatusReport,
@@ -272,7 +273,7 @@ class Scheduler:
                 self._aborted_by(process, message, now)
             case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
-            case GetState() | SetState() | Join() | Begin():
+            case GetState() | SetState() | Join() | Begin() | Share():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
             case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Clocks():
                 pass

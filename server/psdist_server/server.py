@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_REPLICATED,
@@ -34,6 +36,7 @@ from psdist.wire.messages import (
 )
 
 from .replica import BROKEN, Backup, Changes, Link, Primary
+from .rounds import Empty
 from .shard import SCHEDULER, Destination, Out, Shard
 from .taking import Taken, Taker
 
@@ -66,10 +69,12 @@ class Server:
         snapshot_every: int = 0,
         first: Callable[[int, int], Shard] | None = None,
         guard: Literal["off", "warn", "refuse"] = "off",
+        empty: Empty = np.empty,
     ) -> None:
         """`snapshot_every`: take the state every so many rounds; 0: never. `first(i, n)` is shard i of n with which the
         job begins; by default an empty one."""
         self.job = job
+        self._empty = empty
         self.view: View | None = None
         self.fenced = ""  # why this process must end without a word: another one serves its shards
         self.primaries: dict[int, Primary] = {}  # by shard
@@ -116,6 +121,10 @@ class Server:
     def links(self) -> Mapping[Destination, Member]:
         """The servers to be connected to."""
         return {destination: link.member for destination, link in self._links.items()}
+
+    def serves(self, sender: Destination) -> bool:
+        """Whether this connection is a worker's that was let in."""
+        return sender in self._shard_of
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
         """Take one message; what to send because of it."""
@@ -219,7 +228,9 @@ class Server:
         return self._first(number, view.num_servers) if self._first is not None else self._new_shard()
 
     def _new_shard(self) -> Shard:
-        return Shard(self.job, heartbeat_s=self._heartbeat_s, dead_after_s=self._dead_after_s)
+        return Shard(
+            self.job, heartbeat_s=self._heartbeat_s, dead_after_s=self._dead_after_s, empty=self._empty
+        )
 
     def _link(self, member: Member, now: float) -> Link:
         # no routing id of ZeroMQ's begins like this

@@ -20,7 +20,7 @@ from typing import Final, Literal, assert_never
 
 import numpy as np
 
-from psdist.wire.codec import DTYPES, PACKED
+from psdist.wire.codec import DTYPES
 from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_ON_DISK,
@@ -53,6 +53,7 @@ from psdist.wire.messages import (
     SetOptimizer,
     SetStaleness,
     SetState,
+    Share,
     States,
     Status,
     StatusReport,
@@ -64,7 +65,7 @@ from psdist.wire.messages import (
     key_number,
 )
 
-from .rounds import Key, Slice
+from .rounds import Empty, Key, Slice
 from .updates import Refused, Updates
 
 __all__ = ["SCHEDULER", "Applied", "Asked", "Destination", "Effect", "Out", "Rewritten", "Shard"]
@@ -131,8 +132,11 @@ class _Pending:
 class Shard:
     """The slices of one server, and the workers admitted to it."""
 
-    def __init__(self, job: str, *, heartbeat_s: float = 1.0, dead_after_s: float = 8.0) -> None:
+    def __init__(
+        self, job: str, *, heartbeat_s: float = 1.0, dead_after_s: float = 8.0, empty: Empty = np.empty
+    ) -> None:
         self.job = job
+        self.empty = empty
         self.rank = -1  # the View says it
         self.step_clock = 0  # the highest clock of a slice
         self._nbytes = 0  # of values
@@ -211,7 +215,7 @@ class Shard:
                 pass
             case Done() | Error() | Clocks() | Synced():
                 pass
-            case CopySettings() | CopySlices() | Replicate() | ReplicateRequest():
+            case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Share():
                 pass
             case Barrier() | Leave() | Status() | Lost():
                 raise Refused(
@@ -303,8 +307,7 @@ class Shard:
                 if value is None:
                     missing.append(place)
                 else:
-                    large = value.nbytes > PACKED and value.flags.aligned and value.flags.writeable
-                    self.slices[place] = key.add(init.offsets[i], value if large else np.array(value))
+                    self.slices[place] = key.add(init.offsets[i], key.own(value))
                     self._nbytes += value.nbytes
                     added.append(place)
         except Refused:
@@ -344,7 +347,7 @@ class Shard:
         number = key_number(name)
         key = self.keys.get(number)
         if key is None:
-            key = self.keys[number] = Key(name, shape, dtype)
+            key = self.keys[number] = Key(name, shape, dtype, self.empty)
             self.updates.fit(key)
             new.append((key, number))
         elif key.name != name:
@@ -497,6 +500,8 @@ class Shard:
         """Apply a round's sum, or one gradient, to a slice."""
         self.updates.apply(piece, grad, clock)
         if self.effects is not None:
+            if not grad.flags.writeable:  # the pusher's memory, which is his again when he has the reply
+                grad = grad.copy()
             self.effects.append(Applied(piece, grad, clock, ranks))
         if self.on_round is not None:
             self.on_round(piece)

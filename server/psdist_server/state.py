@@ -128,9 +128,9 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
         number = key_number(name)
         key = shard.keys.get(number)
         if key is None:
-            key = shard.keys[number] = Key(name, shape, np.dtype(dtype))
+            key = shard.keys[number] = Key(name, shape, np.dtype(dtype), shard.empty)
             shard.updates.fit(key)
-        value = np.array(next(values))
+        value = key.own(next(values))
         piece = shard.slices.get((number, offset))
         if piece is None:
             piece = shard.slices[number, offset] = key.add(offset, value)

@@ -25,6 +25,7 @@ from typing import Final, Literal
 from psdist.errors import ClosedError, PeerLost, ProtocolError, PSError, RequestTimeout
 from psdist.settings import Settings
 from psdist.wire import messages as m
+from psdist.wire.codec import Draft
 
 __all__ = ["SCHEDULER", "Action", "Call", "Client", "Connect", "Peer", "Request", "Send"]
 
@@ -97,7 +98,7 @@ class Request:
     priority: int = 0
     what: Callable[[], str] | None = None  # the keys and clock it is about
     deliver: Callable[[Reply], None] | None = None  # takes the values before the call is done
-    frames: list[bytes | m.Tensor] | None = None  # the message's bytes, when they are made already
+    draft: Draft | None = None  # the message's bytes, when they are made already
     deadline: float = 0.0
 
 

@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,9 +32,11 @@ from psdist.failpoints import Failpoints, open_failpoints
 from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
 from psdist.wire import BadMessage, decode, encode
-from psdist.wire.codec import frame_limit
+from psdist.wire import messages as m
+from psdist.wire.codec import OldTurn, frame_limit
 
-from .client import Client, Connect, Peer, Send
+from .client import SCHEDULER, Client, Connect, Peer, Send
+from .shm import Sharing
 
 __all__ = ["IO"]
 
@@ -45,6 +47,8 @@ _SEND_QUEUE = (
 )
 _RECEIVE_QUEUE = 256  # messages
 _READ_AT_ONCE = 64  # messages of one socket before the others get their turn
+_STUCK_MS = 2  # how soon to look again whether there is room in shared memory
+_HURRY = 1 << 60  # the priority of an offer: what comes later may use it
 _RECONNECT_MS = 50
 _RECONNECT_MAX_MS = 1000
 
@@ -60,10 +64,11 @@ _Socket = zmq.Socket[bytes]
 class IO:
     """A `with` block around the thread. `close` joins it."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings, sharing: Sharing) -> None:
         self._client = client
         self._settings = settings
         self._points = open_failpoints(settings)
+        self._sharing = sharing
         self._todo: deque[Callable[[float], None]] = deque()
         self._bell_in, self._bell_out = socket.socketpair()
         self._bell_in.setblocking(False)
@@ -106,6 +111,7 @@ class IO:
             self._ring()
             self._thread.join()
         self._context.destroy(linger=0)
+        self._sharing.close()
         self._bell_in.close()
         self._bell_out.close()
 
@@ -116,7 +122,7 @@ class IO:
     # --- in the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        loop = _Loop(self._client, self._settings, self._context, self._bell_out, self._points)
+        loop = _Loop(self._client, self._settings, self._sharing, self._context, self._bell_out, self._points)
         try:
             while not self._stop:
                 loop.wait()
@@ -149,12 +155,14 @@ class _Loop:
         self,
         client: Client,
         settings: Settings,
+        sharing: Sharing,
         context: zmq.Context[_Socket],
         bell: socket.socket,
         points: Failpoints | None,
     ) -> None:
         self._client = client
         self._settings = settings
+        self._sharing = sharing
         self._points = points
         self._context = context
         self._bell = bell
@@ -172,7 +180,10 @@ class _Loop:
     def wait(self) -> None:
         """Until something happens, or it is time to tick."""
         timeout_s = max(0.0, self._tick_at - time.monotonic())
-        self._ready = dict(self._poller.poll(int(timeout_s * 1000) + 1))
+        timeout_ms = int(timeout_s * 1000) + 1
+        if self._sharing.is_stuck:
+            timeout_ms = min(timeout_ms, _STUCK_MS)
+        self._ready = dict(self._poller.poll(timeout_ms))
         if self._bell.fileno() in self._ready:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(4096)
@@ -188,14 +199,17 @@ class _Loop:
         if now >= self._tick_at:
             self._client.tick(now)
             self._tick_at = self._client.wake_at(now)
-        self._act()
+        self._act(now)
 
     def flush(self, until: float) -> None:
         """Put everything that is to be sent into the sockets, as long as there is time."""
-        self._act()
-        while any(self._heaps.values()) and (left := until - time.monotonic()) > 0:
-            self._ready = dict(self._poller.poll(int(left * 1000) + 1))
-            self._act()
+        now = time.monotonic()
+        self._act(now)
+        while any(self._heaps.values()) and now < until:
+            left_ms = _STUCK_MS if self._sharing.is_stuck else int((until - now) * 1000) + 1
+            self._ready = dict(self._poller.poll(left_ms))
+            now = time.monotonic()
+            self._act(now)
 
     def close(self, linger_s: float) -> None:
         for peer, sock in self._sockets.items():
@@ -207,7 +221,7 @@ class _Loop:
 
     # --- the rules' wishes ------------------------------------------------------------------------
 
-    def _act(self) -> None:
+    def _act(self, now: float) -> None:
         outbox = self._client.outbox
         while outbox:
             action = outbox.popleft()
@@ -217,7 +231,7 @@ class _Loop:
                 heapq.heappush(self._heaps[action.peer], (-action.priority, next(self._order), action))
         for peer, heap in self._heaps.items():
             if heap:
-                self._send_some(peer, heap)
+                self._send_some(peer, heap, now)
 
     def _connect(self, peer: Peer, address: str) -> None:
         if (old := self._sockets.pop(peer, None)) is not None:
@@ -237,7 +251,7 @@ class _Loop:
         self._poller.register(sock, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
 
-    def _send_some(self, peer: Peer, heap: list[tuple[int, int, Send]]) -> None:
+    def _send_some(self, peer: Peer, heap: list[tuple[int, int, Send]], now: float) -> None:
         sock = self._sockets[peer]
         while heap:
             send = heap[0][2]
@@ -245,11 +259,16 @@ class _Loop:
             if request is not None and request.call.is_done:
                 heapq.heappop(heap)  # given up before it was sent
                 continue
-            frames = request.frames if request is not None else None
+            parts: list[Any] | None
+            if request is None or request.draft is None:
+                parts = list[Any](encode(send.message))
+            else:
+                parts = self._sharing.frames(peer, request.message.seq, request.draft, now)
+                if parts is None:
+                    return  # enough is on its way
             if self._points is not None:
                 self._points.at("send", send.message)
             try:
-                parts: Sequence[Any] = encode(send.message) if frames is None else frames
                 sock.send_multipart(parts, zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 if peer not in self._is_full:
@@ -266,21 +285,41 @@ class _Loop:
     # --- the sockets' news ------------------------------------------------------------------------
 
     def _read(self, peer: Peer, sock: _Socket, now: float) -> None:
+        sharing = self._sharing
         for _ in range(_READ_AT_ONCE):
             try:
                 frames = sock.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
             try:
-                message = decode(frames)
+                message = decode(frames, sharing.memory(peer))
+            except OldTurn:
+                continue  # from before the connection broke; it will be answered again
             except BadMessage as e:
                 self._client.bad_message(peer, e, e.seq)
                 continue
             if self._points is not None:
                 self._points.at("receive", message)
+            if isinstance(message, m.Share | m.Error) and sharing.answered(peer, message):
+                continue
             self._client.receive(peer, message, now)
             if self._points is not None:
                 self._points.at("handled", message)
+            if peer == SCHEDULER:
+                continue
+            sharing.has_read(peer)
+            if isinstance(message, m.Welcome):
+                self._offer(peer)
+            elif isinstance(message, m.Values | m.Done) or (
+                isinstance(message, m.Error) and message.code != "not-admitted"
+            ):
+                sharing.was_answered(message.seq)
+
+    def _offer(self, peer: Peer) -> None:
+        """Offer our memory to a server that has let us in."""
+        share = self._sharing.offer(peer, self._client.next_seq())
+        if share is not None:
+            heapq.heappush(self._heaps[peer], (-_HURRY, next(self._order), Send(peer, share, _HURRY)))
 
     def _read_monitor(self, peer: Peer, monitor: _Socket, now: float) -> None:
         while True:

@@ -63,7 +63,8 @@ class Targets:
 class Buffers:
     """Flat arrays that are reused: a fresh page costs more than what is written to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, empty: Callable[[int, np.dtype[Any]], Array] = np.empty) -> None:
+        self._empty = empty
         self._lock = threading.Lock()  # guards _free
         self._free: dict[tuple[int, np.dtype[Any]], list[Array]] = {}
 
@@ -73,7 +74,7 @@ class Buffers:
             free = self._free.get((size, info.dtype))
             if free:
                 return free.pop()
-        return np.empty(size, info.dtype)
+        return self._empty(size, info.dtype)
 
     def give_back(self, buffers: Iterable[Array]) -> None:
         with self._lock:

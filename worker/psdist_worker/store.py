@@ -29,9 +29,8 @@ from psdist.errors import ClosedError, ConfigError, PSError, RequestTimeout
 from psdist.kvstore.base import Key, KVStore, Pairs
 from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
-from psdist.wire import encode
 from psdist.wire import messages as m
-from psdist.wire.codec import DTYPES, PACKED
+from psdist.wire.codec import DTYPES, PACKED, draft
 
 from . import states
 from .client import SCHEDULER, Call, Client, Reply, Request
@@ -39,6 +38,7 @@ from .io import IO
 from .memory import Buffers, Targets
 from .plan import Array, KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
 from .rates import Rates
+from .shm import Sharing
 
 __all__ = ["DistKVStore", "create"]
 
@@ -70,7 +70,8 @@ class DistKVStore(KVStore):
         self._staleness = staleness
         self._infos: dict[Key, KeyInfo] = {}
         self._layouts = Layouts()
-        self._buffers = Buffers()
+        self._sharing = Sharing(settings.shm_nbytes)
+        self._buffers = Buffers(self._sharing.empty)
         self._lock = (
             threading.Lock()
         )  # guards clocks, so that messages are queued in the order of their clocks
@@ -86,7 +87,7 @@ class DistKVStore(KVStore):
         # half a millisecond, so that a loop of small operators does not starve the socket thread of the GIL
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
         self._client = Client(settings, secrets.randbits(62))
-        self._io = IO(self._client, settings)
+        self._io = IO(self._client, settings, self._sharing)
         self._io.start()
         try:
             self._join()
@@ -234,7 +235,7 @@ class DistKVStore(KVStore):
                         priority,
                         _about(layout, piece),
                         targets.deliver(piece),
-                        encode(message),
+                        draft(message),
                     )
                 )
             self._submit(requests)
@@ -297,7 +298,7 @@ class DistKVStore(KVStore):
             )
         deliver = targets.deliver(piece) if targets is not None else None
         # encoded here: small values are copied by it, before the caller may change them
-        return Request(piece.server, message, call, priority, _about(layout, piece), deliver, encode(message))
+        return Request(piece.server, message, call, priority, _about(layout, piece), deliver, draft(message))
 
     def _layout(self, pairs: Pairs) -> Layout:
         infos = self._infos
