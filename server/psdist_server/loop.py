@@ -455,20 +455,17 @@ def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int], Shard]:
     from . import snapshot  # only now: few servers need it
 
     found = snapshot.latest(Path(settings.restore))
-    for _ in snapshot.load(found):  # now, while it is still a mistake of the settings
-        pass
+    restored = snapshot.restorer(
+        found,
+        settings.job,
+        settings.slice_nbytes,
+        heartbeat_s=settings.heartbeat_s,
+        dead_after_s=settings.dead_after_s,
+        empty=empty,
+    )
 
     def first(number: int, num_shards: int) -> Shard:
-        shard = snapshot.restored(
-            found,
-            settings.job,
-            number,
-            num_shards,
-            settings.slice_nbytes,
-            heartbeat_s=settings.heartbeat_s,
-            dead_after_s=settings.dead_after_s,
-            empty=empty,
-        )
+        shard = restored(number, num_shards)
         _log.info("shard %d begins at step %d of %s", number, found.step, found.path)
         return shard
 

@@ -264,11 +264,13 @@ class Server:
         if hello.role == "worker":
             if number not in self.primaries:
                 return self._wait(sender, hello)  # one of us has an old View
-            # the worker's older connection to this shard is of no use any more
-            self._shard_of.pop(self._connections.get((hello.rank, number), b""), None)
-            self._connections[hello.rank, number] = sender
-            self._shard_of[sender] = number
-            return self.primaries[number].step(sender, hello, now)
+            out = self.primaries[number].step(sender, hello, now)
+            if any(isinstance(reply, Welcome) for _, reply in out):
+                # the worker's older connection to this shard is of no use any more
+                self._shard_of.pop(self._connections.get((hello.rank, number), b""), None)
+                self._connections[hello.rank, number] = sender
+                self._shard_of[sender] = number
+            return out
         if (hello.incarnation, hello.token) != (member.incarnation, member.token):
             return _refuse(sender, hello, "refused", f"server {hello.rank} is another process now")
         source = self._sources.setdefault(hello.token, _Source(member))

@@ -23,7 +23,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -40,7 +40,7 @@ from .shard import Shard
 from .state import put_settings, put_slices
 from .taking import Taken
 
-__all__ = ["BadSnapshot", "Snapshot", "find", "load", "main", "restored", "write"]
+__all__ = ["BadSnapshot", "Snapshot", "find", "load", "main", "restorer", "write"]
 
 _MAGIC: Final = b"psdist snapshot 1\n"
 _COUNT: Final = struct.Struct("<I")
@@ -351,23 +351,35 @@ def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]
     return settings, keys
 
 
-def restored(
-    snapshot: Snapshot, job: str, number: int, num_shards: int, slice_nbytes: int, **options: Any
-) -> Shard:
-    """The shard with which a job begins that goes on from a snapshot, cut anew for its number of servers.
-    Raises BadSnapshot."""
+def restorer(snapshot: Snapshot, job: str, slice_nbytes: int, **options: Any) -> Callable[[int, int], Shard]:
+    """What makes shard i of n, with which a job begins that goes on from a snapshot: cut anew for its number of
+    servers. All of the snapshot is read now. Raises BadSnapshot."""
     from psdist.kvstore.partition import partition  # only now: with the store comes much else
 
     settings, keys = _wholes(snapshot)
-    shard = Shard(job, **options)
+
+    def first(number: int, num_shards: int) -> Shard:
+        def cut(number: int, length: int, itemsize: int) -> Iterable[Any]:
+            return partition(number, length, itemsize, num_shards, slice_nbytes)
+
+        return _cut(settings, keys, cut, number, Shard(job, **options))
+
+    return first
+
+
+def _cut(
+    settings: CopySettings | None,
+    keys: dict[str, _Whole],
+    cut: Callable[[int, int, int], Iterable[Any]],
+    number: int,
+    shard: Shard,
+) -> Shard:
+    """Fill shard `number` with what is its own."""
     if settings is not None:
         put_settings(shard, settings)
         shard.controls.clear()  # of workers of another job
     for key in keys.values():
-        cut = partition(
-            key_number(key.name), key.arrays[0].size, key.dtype.itemsize, num_shards, slice_nbytes
-        )
-        for one in cut:
+        for one in cut(key_number(key.name), key.arrays[0].size, key.dtype.itemsize):
             if one.server != number:
                 continue
             values = [array[one.offset : one.offset + one.length] for array in key.arrays]

@@ -27,6 +27,8 @@ import zmq.utils.garbage
 from psdist_server.loop import Loop, SchedulerLoop, ServerLoop
 
 from psdist.settings import Settings
+from psdist.wire import decode, encode
+from psdist.wire import messages as m
 
 from . import programs
 
@@ -138,6 +140,18 @@ class Cluster:
 
     def server(self, rank: int) -> Process:
         return self.start(f"server {rank}", _SERVE, DMLC_ROLE="server", PSDIST_RANK=str(rank))
+
+    def lost(self, role: str, rank: int) -> None:
+        """Tell the scheduler that this process is dead, as the launcher does."""
+        with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+            sock.linger = 0
+            sock.connect(f"tcp://127.0.0.1:{self.port}")
+            hello = m.Hello(1, m.VERSION, self.env["PSDIST_JOB"], "launcher", m.ANY_RANK, 0, 1, "")
+            for message in (hello, m.Lost(2, role, rank, "killed by a test")):
+                sock.send_multipart(encode(message))
+                assert sock.poll(DEADLINE_S * 1000), "the scheduler does not answer"
+                reply = decode(sock.recv_multipart())
+                assert isinstance(reply, m.Welcome | m.Done | m.Abort), reply
 
     def serve(self) -> list[Process]:
         """Scheduler and servers."""

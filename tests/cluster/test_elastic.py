@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-_FAST = {"PSDIST_HEARTBEAT": 0.3, "PSDIST_DEAD_AFTER": 2}
-
 
 def start(cluster: Any, num: int, **options: Any) -> tuple[list[Any], list[Any]]:
     servers = cluster.serve()
     return servers, [cluster.worker(rank, "train_elastic", stop=5, **options) for rank in range(num)]
+
+
+def kill(cluster: Any, role: str, rank: int, process: Any) -> None:
+    process.kill(signal.SIGKILL)
+    process.wait()
+    cluster.lost(role, rank)
 
 
 def all_ended_well(processes: list[Any]) -> None:
@@ -20,10 +24,10 @@ def all_ended_well(processes: list[Any]) -> None:
 
 
 def test_the_survivors_go_on_without_a_killed_worker(clusters: Any) -> None:
-    cluster = clusters(3, 2, PSDIST_ELASTIC="1:3", **_FAST)
+    cluster = clusters(3, 2, PSDIST_ELASTIC="1:3")
     servers, workers = start(cluster, 3, until=2)
     assert [worker.line() for worker in workers] == ["round 5"] * 3
-    workers[1].kill(signal.SIGKILL)
+    kill(cluster, "worker", 1, workers[1])
     results = [workers[rank].wait().result for rank in (0, 2)]
     assert results[0]["digest"] == results[1]["digest"]
     assert results[0]["pushes"] == results[1]["pushes"]
@@ -33,19 +37,19 @@ def test_the_survivors_go_on_without_a_killed_worker(clusters: Any) -> None:
 
 
 def test_the_first_worker_may_die_too(clusters: Any) -> None:
-    cluster = clusters(2, 1, PSDIST_ELASTIC="1:2", **_FAST)
+    cluster = clusters(2, 1, PSDIST_ELASTIC="1:2")
     servers, workers = start(cluster, 2, until=1)
     assert [worker.line() for worker in workers] == ["round 5"] * 2
-    workers[0].kill(signal.SIGKILL)
+    kill(cluster, "worker", 0, workers[0])
     assert set(workers[1].wait().result["pushes"]) == {1, 2}
     all_ended_well(servers)
 
 
 def test_a_worker_that_is_started_again_begins_where_the_job_is(clusters: Any) -> None:
-    cluster = clusters(3, 2, PSDIST_ELASTIC="1:3", **_FAST)
+    cluster = clusters(3, 2, PSDIST_ELASTIC="1:3")
     servers, workers = start(cluster, 3, until=3, lost=2)
     assert [worker.line() for worker in workers] == ["round 5"] * 3
-    workers[2].kill(signal.SIGKILL)
+    kill(cluster, "worker", 2, workers[2])
     again = cluster.worker(2, "train_elastic", {"PSDIST_INCARNATION": "1"}, until=3, lost=2)
     results = [worker.wait().result for worker in (*workers[:2], again)]
     assert len({result["digest"] for result in results}) == 1
@@ -57,7 +61,7 @@ def test_a_worker_that_is_started_again_begins_where_the_job_is(clusters: Any) -
 
 
 def test_a_worker_may_be_added(clusters: Any) -> None:
-    cluster = clusters(1, 2, PSDIST_ELASTIC="1:2", **_FAST)
+    cluster = clusters(1, 2, PSDIST_ELASTIC="1:2")
     servers, workers = start(cluster, 1, until=2)
     assert workers[0].line() == "round 5"
     new = cluster.worker(1, "train_elastic", until=2)
@@ -69,10 +73,10 @@ def test_a_worker_may_be_added(clusters: Any) -> None:
 
 
 def test_with_too_few_workers_the_job_ends_naming_the_cause(clusters: Any) -> None:
-    cluster = clusters(2, 1, PSDIST_ELASTIC="2:3", **_FAST)
+    cluster = clusters(2, 1, PSDIST_ELASTIC="2:3")
     servers, workers = start(cluster, 2, until=5)
     assert [worker.line() for worker in workers] == ["round 5"] * 2
-    workers[1].kill(signal.SIGKILL)
+    kill(cluster, "worker", 1, workers[1])
     for process in (workers[0], *servers):
         ended = process.wait(15)
         assert ended.code == 1
@@ -81,11 +85,11 @@ def test_with_too_few_workers_the_job_ends_naming_the_cause(clusters: Any) -> No
 
 
 def test_a_worker_and_a_server_may_die_at_once(clusters: Any) -> None:
-    cluster = clusters(3, 3, PSDIST_ELASTIC="1:3", PSDIST_REPLICAS=1, **_FAST)
+    cluster = clusters(3, 3, PSDIST_ELASTIC="1:3", PSDIST_REPLICAS=1)
     servers, workers = start(cluster, 3, until=2)
     assert [worker.line() for worker in workers] == ["round 5"] * 3
-    workers[0].kill(signal.SIGKILL)
-    servers[1].kill(signal.SIGKILL)
+    kill(cluster, "worker", 0, workers[0])
+    kill(cluster, "server", 0, servers[1])
     results = [worker.wait().result for worker in workers[1:]]
     assert results[0]["digest"] == results[1]["digest"]
     assert set(results[0]["pushes"]) == {2, 3}

@@ -9,8 +9,8 @@ import pytest
 
 from .conftest import run_threads
 
-_FAST = {"PSDIST_HEARTBEAT": 0.3, "PSDIST_DEAD_AFTER": 2}
-_KEPT = {"PSDIST_REPLICAS": 1, **_FAST}
+_FAST = {"PSDIST_HEARTBEAT": 0.3, "PSDIST_DEAD_AFTER": 4}
+_KEPT = {"PSDIST_REPLICAS": 1}
 
 
 def train(cluster: Any, *, kills: dict[int, Any], num_rounds: int = 12, **options: Any) -> list[Any]:
@@ -25,7 +25,7 @@ def train(cluster: Any, *, kills: dict[int, Any], num_rounds: int = 12, **option
     ]
     for stop in stops:
         assert [worker.line() for worker in workers] == [f"round {stop}"] * num
-        kills[stop](servers)
+        kills[stop](cluster, servers)
     results = [worker.wait().result for worker in workers]
     assert len({result["digest"] for result in results}) == 1
     return results
@@ -37,8 +37,10 @@ def undisturbed(num_servers: int, **options: Any) -> list[Any]:
 
 
 def kill(rank: int) -> Any:
-    def do(servers: list[Any]) -> None:
+    def do(cluster: Any, servers: list[Any]) -> None:
         servers[1 + rank].kill(signal.SIGKILL)
+        servers[1 + rank].wait()
+        cluster.lost("server", rank)
 
     return do
 
@@ -85,8 +87,11 @@ def test_when_a_server_and_its_copy_die_the_job_ends_naming_the_cause(clusters: 
     servers = cluster.serve()
     workers = [cluster.worker(rank, "train_until_killed") for rank in range(2)]
     assert [worker.line() for worker in workers] == ["training"] * 2
-    servers[1].kill()
-    servers[2].kill()
+    for rank in (0, 1):
+        servers[1 + rank].kill()
+        servers[1 + rank].wait()
+    for rank in (0, 1):
+        cluster.lost("server", rank)
     for process in [*workers, servers[0], servers[3]]:
         ended = process.wait(15)
         assert ended.code == 1, ended
@@ -110,7 +115,7 @@ def test_training_goes_on_without_the_scheduler_and_one_started_again_leads_thro
     assert [worker.line() for worker in workers] == ["round 25"] * 2
     while "is running" not in again.err_line():
         pass
-    servers[2].kill()
+    kill(1)(cluster, servers)
     assert [worker.line() for worker in workers] == ["round 60"] * 2
     results = [worker.wait().result for worker in workers]
     undisturbed_results = undisturbed(3, num_rounds=70, opt="adam")
@@ -121,7 +126,7 @@ def test_training_goes_on_without_the_scheduler_and_one_started_again_leads_thro
 
 
 def test_a_server_that_was_stopped_and_taken_for_dead_ends_when_it_goes_on(clusters: Any) -> None:
-    cluster = clusters(2, 2, **_KEPT)
+    cluster = clusters(2, 2, **_KEPT, **_FAST)
     servers = cluster.serve()
     workers = [cluster.worker(rank, "train_with_stops", num_rounds=150, stops=[5, 9]) for rank in range(2)]
     assert [worker.line() for worker in workers] == ["round 5"] * 2

@@ -98,7 +98,8 @@ def test_a_job_goes_on_from_a_snapshot_on_any_number_of_servers_with_the_same_bi
     write(tmp_path, job)
     found = snapshot.latest(tmp_path)
     assert found.step == 9
-    shards = [snapshot.restored(found, "job", i, num_servers, SLICE) for i in range(num_servers)]
+    restored = snapshot.restorer(found, "job", SLICE)
+    shards = [restored(i, num_servers) for i in range(num_servers)]
     again = Job(num_servers, shards)
     clocks = [again.ask(i, m.Join)[0] for i in range(num_servers)]
     begins = {
