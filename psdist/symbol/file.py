@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import GraphError, PSError
-from .graph import HIDDEN, Entry, Node, topological
+from .graph import HIDDEN, Entry, Node, automatic, topological
 
 __all__ = ["dumps", "loads"]
 
@@ -111,7 +111,7 @@ def _node(row: dict[str, Any], before: list[Node]) -> Node:
     node = Node(op, name, known, inputs)
     active = op.active(node.params, len(inputs) if op.variadic else None)
     for missing in active[len(inputs) :]:  # auxiliary states of old files
-        node.inputs.append((Node(None, f"{name}_{missing}"), 0))
+        node.inputs.append((automatic(node, missing), 0))
     for (source, _), owner in zip(node.inputs, active, strict=True):
         source.attrs.update(moved.get(owner, {}))
     return node

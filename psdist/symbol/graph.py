@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -103,6 +104,17 @@ def auxiliaries(nodes: Sequence[Node]) -> list[Node]:
     """The variables that are auxiliary states."""
     aux = _auxiliary_ids(nodes)
     return [n for n in nodes if n.op is None and id(n) in aux]
+
+
+def automatic(node: Node, array_name: str) -> Node:
+    """The variable that stands for an operator's array that was not given, with the operator's attributes."""
+    assert node.op is not None
+    attrs = dict(node.attrs)
+    if array_name in node.op.aux:
+        attrs["__init__"] = json.dumps(["one" if array_name.endswith("var") else "zero", {}])
+    elif node.op.name == "LeakyReLU":  # prelu's slope begins where leaky's stands, not at 1 like other gammas
+        attrs["__init__"] = json.dumps(["Constant", {"value": 0.25}])
+    return Node(None, f"{node.name}_{array_name}", attrs)
 
 
 def attribute_text(attrs: Mapping[str, Any]) -> dict[str, str]:

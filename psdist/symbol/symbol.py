@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from .graph import (
     Node,
     arguments,
     attribute_text,
+    automatic,
     auxiliaries,
     parameter_text,
     topological,
@@ -465,7 +465,7 @@ def compose(
     for array_name in wanted:
         source = given.get(array_name)
         if source is None:
-            node.inputs.append((_automatic(op, node, array_name), 0))
+            node.inputs.append((automatic(node, array_name), 0))
         else:
             if not isinstance(source, Symbol):
                 raise GraphError(f"{op.name}: '{array_name}' is {source!r}; wanted a Symbol")
@@ -475,15 +475,6 @@ def compose(
                 )
             node.inputs.append(source._heads[0])
     return Symbol([(node, i) for i in range(node.num_visible)])
-
-
-def _automatic(op: Op, node: Node, array_name: str) -> Node:
-    attrs = dict(node.attrs)
-    if array_name in op.aux:
-        attrs["__init__"] = json.dumps(["one" if array_name.endswith("var") else "zero", {}])
-    elif op.name == "LeakyReLU":  # prelu's slope begins where leaky's stands, not at 1 like other gammas
-        attrs["__init__"] = json.dumps(["Constant", {"value": 0.25}])
-    return Node(None, f"{node.name}_{array_name}", attrs)
 
 
 def Variable(

@@ -366,3 +366,59 @@ def described(value, mx, np):
     if isinstance(value, type):
         return value.__name__
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+# files of MXNet 0.8, 0.9, 0.11 and 1.0, written by hand: parameters under `param`, `attr` or `attrs`, states not among
+# the inputs, attributes of variables on their operator
+OLD_FILES = {
+    "0.8": """{"nodes": [
+ {"op": "null", "param": {}, "name": "data", "inputs": [], "backward_source_id": -1},
+ {"op": "null", "param": {}, "name": "conv_weight", "inputs": [], "backward_source_id": -1, "attr": {"lr_mult": "2"}},
+ {"op": "Convolution", "param": {"kernel": "(3,3)", "num_filter": "4", "no_bias": "True", "num_group": "1",
+  "pad": "(1,1)", "stride": "(1,1)", "dilate": "(1,1)", "workspace": "1024"}, "name": "conv",
+  "inputs": [[0, 0], [1, 0]], "backward_source_id": -1},
+ {"op": "null", "param": {}, "name": "bn_gamma", "inputs": [], "backward_source_id": -1},
+ {"op": "null", "param": {}, "name": "bn_beta", "inputs": [], "backward_source_id": -1},
+ {"op": "BatchNorm", "param": {"eps": "0.001", "fix_gamma": "False", "momentum": "0.9"}, "name": "bn",
+  "inputs": [[2, 0], [3, 0], [4, 0]], "backward_source_id": -1, "attr": {"ctx_group": "dev1"}},
+ {"op": "Activation", "param": {"act_type": "relu"}, "name": "relu", "inputs": [[5, 0]], "backward_source_id": -1},
+ {"op": "Flatten", "param": {}, "name": "flat", "inputs": [[6, 0]], "backward_source_id": -1},
+ {"op": "null", "param": {}, "name": "softmax_label", "inputs": [], "backward_source_id": -1},
+ {"op": "SoftmaxOutput", "param": {"grad_scale": "1"}, "name": "softmax", "inputs": [[7, 0], [8, 0]],
+  "backward_source_id": -1}], "arg_nodes": [0, 1, 3, 4, 8], "heads": [[9, 0]]}""",
+    "0.9": """{"nodes": [
+ {"op": "null", "name": "data", "inputs": []},
+ {"op": "null", "name": "fc1_weight", "attr": {"num_hidden": "8", "__lr_mult__": "0.5"}, "inputs": []},
+ {"op": "null", "name": "fc1_bias", "attr": {"num_hidden": "8"}, "inputs": []},
+ {"op": "FullyConnected", "name": "fc1", "attr": {"num_hidden": "8"}, "inputs": [[0, 0, 0], [1, 0, 0], [2, 0, 0]]},
+ {"op": "SliceChannel", "name": "s", "attr": {"num_outputs": "2", "axis": "1"}, "inputs": [[3, 0, 0]]},
+ {"op": "elemwise_add", "name": "plus", "inputs": [[4, 0, 0], [4, 1, 0]]}],
+ "arg_nodes": [0, 1, 2], "node_row_ptr": [0, 1, 2, 3, 4, 6, 7], "heads": [[5, 0, 0]],
+ "attrs": {"mxnet_version": ["int", 905]}}""",
+    "0.11": """{"nodes": [
+ {"op": "null", "name": "data", "inputs": []},
+ {"op": "null", "name": "bn_gamma", "attr": {"eps": "0.001"}, "inputs": []},
+ {"op": "null", "name": "bn_beta", "attr": {"eps": "0.001"}, "inputs": []},
+ {"op": "null", "name": "bn_moving_mean", "attr": {"__init__": "[\\"zero\\", {}]"}, "inputs": []},
+ {"op": "null", "name": "bn_moving_var", "attr": {"__init__": "[\\"one\\", {}]"}, "inputs": []},
+ {"op": "BatchNorm", "name": "bn", "attr": {"eps": "0.001", "__ctx_group__": "a"},
+  "inputs": [[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 1], [4, 0, 1]]},
+ {"op": "_mul_scalar", "name": "m", "attr": {"scalar": "2"}, "inputs": [[5, 0, 0]]}],
+ "arg_nodes": [0, 1, 2, 3, 4], "node_row_ptr": [0, 1, 2, 3, 4, 5, 8, 9], "heads": [[6, 0, 0]],
+ "attrs": {"mxnet_version": ["int", 1100]}}""",
+    "1.0": """{"nodes": [
+ {"op": "null", "name": "a", "attrs": {"__shape__": "(2, 3)", "__dtype__": "0"}, "inputs": []},
+ {"op": "null", "name": "w", "inputs": []},
+ {"op": "FullyConnected", "name": "fc", "attrs": {"no_bias": "True", "num_hidden": "4"},
+  "inputs": [[0, 0, 0], [1, 0, 0]]},
+ {"op": "Activation", "name": "act", "attrs": {"act_type": "tanh"}, "inputs": [[2, 0, 0]]},
+ {"op": "Reshape", "name": "r", "attrs": {"shape": "(-1,)"}, "inputs": [[3, 0, 0]]}],
+ "arg_nodes": [0, 1], "node_row_ptr": [0, 1, 2, 3, 4, 5], "heads": [[4, 0, 0], [3, 0, 0]],
+ "attrs": {"mxnet_version": ["int", 10000]}}""",
+}
+for _version, _text in OLD_FILES.items():
+    BLOCKS.append(f"""
+s = mx.sym.load_json({_text!r})  # a file of MXNet {_version}
+shape = {{}} if 'a' in s.list_arguments() else {{'data': (2, 3, 8, 8)}}
+[s, s.attr_dict(), s.infer_shape(**shape), s.get_internals().list_outputs()]
+""")
