@@ -65,18 +65,3 @@ def test_a_module_steps_lazily_as_mxnet_does():
     # MXNet 1.9.1's numbers: rows that a batch does not have neither decay nor go on by momentum
     np.testing.assert_allclose(train(True), [0.9006, 0.8326, 0.965, 0.965, 1, 1], rtol=1e-6)
     np.testing.assert_allclose(train(False), [0.9006, 0.8326, 0.92385, 0.9466, 0.9711, 0.9711], rtol=1e-6)
-
-
-def test_simple_bind_puts_arguments_where_their_group_lives_and_passes_over_shapes_of_others():
-    with mx.AttrScope(ctx_group="first"):
-        net = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=3, name="fc1")
-    with mx.AttrScope(ctx_group="second"):
-        net = mx.sym.FullyConnected(net, num_hidden=2, name="fc2")
-    places = {"first": mx.cpu(1), "second": mx.cpu(2)}
-    ex = net.simple_bind(mx.cpu(0), group2ctx=places, data=(4, 5), softmax_label=(4,))
-    assert ex.arg_dict["data"].context == ex.grad_dict["fc1_weight"].context == mx.cpu(1)
-    assert ex.arg_dict["fc2_bias"].context == mx.cpu(2)
-    with pytest.raises(mx.MXNetError, match="simple_bind: no argument 'dta'; did you mean 'data'"):
-        net.simple_bind(mx.cpu(0), dta=(4, 5))
-    with pytest.raises(mx.MXNetError, match="simple_bind: no argument 'grad_rq'; did you mean 'grad_req'"):
-        net.simple_bind(mx.cpu(0), data=(4, 5), grad_rq="null")
