@@ -91,10 +91,11 @@ class Differentiable(Protocol):
 class Leaf:
     """A variable: an array whose gradient is wanted, and where it goes."""
 
-    __slots__ = ("grad", "order", "req")
+    __slots__ = ("fresh", "grad", "order", "req")
 
     def __init__(self, grad: NDArray, req: str) -> None:
         self.grad = grad
+        self.fresh = False  # whether a gradient has come since a script set it to False
         self.req = req  # write, add or null
         self.order = -1 - next(order)  # below every node's
 
@@ -222,7 +223,8 @@ def check_heads(
         if h._source is None:
             raise GraphError(
                 "backward: this array was not computed while recording from a variable that wants a gradient; "
-                "call attach_grad() on the variable and compute inside `with autograd.record():`"
+                "call attach_grad() on the variable and compute inside `with autograd.record():`; or it is the head of an "
+                "earlier backward(), which lets go of the graph unless retain_graph=True"
             )
     grads = head_grads if head_grads is not None else [None] * len(heads)
     if len(grads) != len(heads):
@@ -349,7 +351,7 @@ def _dense(g: Array | RowSparse | None) -> Array | None:
 
 def _deliver(leaf: Leaf, g: Array | RowSparse) -> None:
     """Put a gradient, or add it, where its variable wants it."""
-    target = leaf.grad
+    target, leaf.fresh = leaf.grad, True
     if target.stype != "default":
         arrived = target._like(g)
         target._assign(target + arrived if leaf.req == "add" else arrived)
@@ -369,8 +371,9 @@ def backward(
 ) -> None:
     """Compute the gradients of `heads` and put them where `attach_grad` or `mark_variables` said.
 
-    `head_grads` are the gradients of something with regard to the heads, by default ones. Raises GraphError
-    for a head that was not recorded.
+    `head_grads` are the gradients of something with regard to the heads, by default ones. Without `retain_graph`
+    the heads let go of their graph, and cannot be gone back from again. Raises GraphError for a head that was not
+    recorded.
     """
     if not isinstance(heads, list | tuple):
         heads = [heads]  # type: ignore[list-item]
@@ -378,6 +381,10 @@ def backward(
     tape = _gradients(heads, head_grads, train_mode)  # type: ignore[arg-type]
     for leaf in tape.leaves.values():
         _deliver(leaf, tape.of(leaf))
+    if not retain_graph:
+        for h in heads:
+            if h._source is not None and isinstance(h._source[0], Node):
+                h._source = None
 
 
 def grad(

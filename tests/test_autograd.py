@@ -56,7 +56,7 @@ def test_head_gradients_multiply_and_several_heads_add():
     x = variable(1, 2)
     with autograd.record():
         y, z = x * 2, x * x
-    autograd.backward([y, z], [nd.array([1, 10]), None])
+    autograd.backward([y, z], [nd.array([1, 10]), None], retain_graph=True)
     assert x.grad.asnumpy().tolist() == [2 + 2, 20 + 4]
     with pytest.raises(ShapeError, match=r"a head gradient of shape \(3,\) for a head of shape \(2,\)"):
         y.backward(nd.ones(3))
@@ -259,3 +259,28 @@ def test_where_a_gradient_cannot_be_recorded_the_operator_is_named():
         y = nd.Convolution(x, w, kernel=(1, 1), num_filter=1, no_bias=True)
         with pytest.raises(GraphError, match="create_graph=True is not supported through Convolution"):
             autograd.grad(y, x, create_graph=True)
+
+
+def test_a_head_lets_go_of_its_graph_unless_told_to_keep_it():
+    x = mx.nd.ones((2,))
+    x.attach_grad(grad_req="add")
+    with autograd.record():
+        y = x * 2
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [4, 4]
+    with pytest.raises(mx.MXNetError, match="retain_graph=True"):
+        y.backward()
+
+
+def test_a_gradient_is_fresh_until_a_script_says_otherwise():
+    x, y = mx.nd.ones((2,)), mx.nd.ones((2,))
+    x.attach_grad()
+    y.attach_grad()
+    assert not x._fresh_grad
+    with autograd.record():
+        (x + y.detach()).backward()
+    assert x._fresh_grad
+    assert not y._fresh_grad
+    x._fresh_grad = False
+    assert not x._fresh_grad

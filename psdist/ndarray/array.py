@@ -240,6 +240,19 @@ class NDArray:
         source = self._source
         return source[0].grad if source is not None and isinstance(source[0], Leaf) else None
 
+    @property
+    def _fresh_grad(self) -> bool:
+        """Whether `backward` has put a gradient into `.grad` since a script last set this to False."""
+        source = self._source
+        return source is not None and isinstance(source[0], Leaf) and source[0].fresh
+
+    @_fresh_grad.setter
+    def _fresh_grad(self, fresh: bool) -> None:
+        source = self._source
+        if source is None or not isinstance(source[0], Leaf):
+            raise GraphError("_fresh_grad: this array wants no gradient; call attach_grad() first")
+        source[0].fresh = bool(fresh)
+
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
         """Ask for this array's gradient: `backward` will put it into `.grad` (`write`) or add it there
         (`add`).

@@ -79,6 +79,11 @@ class BaseSparseNDArray(NDArray):
     def _stored(self) -> Sparse:
         return self._held  # type: ignore[no-any-return]
 
+    @property
+    def _num_aux(self) -> int:
+        """How many arrays say where the stored elements are."""
+        return 2 if self.stype == "csr" else 1
+
     # -- what it is ------------------------------------------------------------------------------------------
 
     @property

@@ -130,6 +130,8 @@ broadcast_axis.gradient(lambda g, _y, x, /, **_: unbroadcast(g, x.shape))
 def _like(s: Shape, r: Shape, lhs_axes: Axis, rhs_axes: Axis) -> Shape:
     if lhs_axes is None or rhs_axes is None:
         return _to(s, r)
+    if lhs_axes == () or rhs_axes == ():
+        raise ShapeError("lhs_axes and rhs_axes are empty; leave them out to broadcast along every axis")
     out = list(s)
     pairs = zip(*((a,) if isinstance(a, int) else a for a in (lhs_axes, rhs_axes)), strict=True)
     for a, b in pairs:
