@@ -76,7 +76,10 @@ class Process:
     def line(self) -> str:
         """The next line that it prints: tests let processes wait for each other by it."""
         assert self._popen.stdout is not None
-        return self._popen.stdout.readline().strip()
+        line = self._popen.stdout.readline().strip()
+        if not line:
+            pytest.fail(f"{self.name} has ended: {self.wait()}")
+        return line
 
     def err_line(self) -> str:
         """The next line of its log. Fails the test at the end of the log."""
