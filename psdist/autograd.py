@@ -447,7 +447,9 @@ def get_symbol(x: NDArray) -> Any:
             stack += [p[0] for p in step.parents if p is not None]
     for _, node in sorted(reachable.items()):
         if not isinstance(node.op, Op):
-            raise GraphError("get_symbol: the history has a step that is no operator, such as a Function or an index")
+            raise GraphError(
+                "get_symbol: the history has a step that is no operator, such as a Function or an index"
+            )
         inputs = []
         for parent in node.parents:
             if parent is None:
