@@ -18,6 +18,7 @@ KINDS: Final = {
     "resets": 2,  # all connections of a process break
     "partition": 3,  # two processes cannot speak
     "one_way": 3,  # one does not hear the other
+    "split": 1,  # a server and a worker do not hear the scheduler, nor it them, long enough to be taken for dead
     "isolate": 2,  # one hears nobody, and nobody it
     "stall": 5,  # SIGSTOP, and later SIGCONT
     "busy": 3,  # it does something else, while its sockets go on
@@ -52,6 +53,8 @@ _SEEN: Final = (  # the messages that mark the steps of the protocol, and how of
     ("", 8),  # any
 )
 
+_LASTS: Final = ((0.01, 2.5), (6.0, 20.0))  # seconds: to be survived, and to be taken for death
+
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
@@ -81,8 +84,10 @@ class Fault:
 
     def __str__(self) -> str:
         names = self.process
-        if self.kind in ("partition", "one_way", "reset"):
-            names += f" {'->' if self.kind == 'one_way' else '--'} {self.other}"
+        if self.kind in ("partition", "one_way", "reset", "split"):
+            names += (
+                f" {'->' if self.kind == 'one_way' else 'and' if self.kind == 'split' else '--'} {self.other}"
+            )
         lasts = (
             ""
             if self.kind in ("reset", "resets", "crash", "intrude", "join")
@@ -100,7 +105,11 @@ def draw_faults(
     everyone = ["scheduler", *servers, *workers]
     faults: list[Fault] = []
     for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4))):
-        weights = KINDS | {"crash": 9 if replicas or is_elastic else 3, "join": 2 if is_elastic else 0}
+        weights: dict[str, float] = KINDS | {
+            "crash": 9 if replicas or is_elastic else 3,
+            "join": 2 if is_elastic else 0,
+        }
+        weights["split"] = 6 if replicas and is_elastic else 0.5
         kind = rng.choices(list(weights), list(weights.values()))[0]
         process = rng.choice(rng.choice((["scheduler"], servers, servers, workers, workers)))
         if kind == "crash" and rng.random() < 0.8:  # mostly of those whose death is survived
@@ -110,6 +119,8 @@ def draw_faults(
             other = rng.choice(["scheduler", *servers]) if process in workers else "scheduler"
             if kind == "one_way" and rng.random() < 0.5:
                 process, other = other, process
+        elif kind == "split":
+            process, other = rng.choice(servers), rng.choice(workers)
         else:
             other = rng.choice([name for name in everyone if name != process])
         seen = rng.choices([name for name, _ in _SEEN], [weight for _, weight in _SEEN])[0]
@@ -122,7 +133,7 @@ def draw_faults(
                 process=process,
                 other=other,
                 # mostly short enough to be survived, sometimes long enough to be taken for death
-                duration_s=rng.uniform(0.01, 2.5) if rng.random() < 0.85 else rng.uniform(6.0, 20.0),
+                duration_s=rng.uniform(*_LASTS[0 if rng.random() < 0.85 and kind != "split" else 1]),
                 is_noticed=rng.random() < 0.6,
                 restarts=rng.random() < 0.6,
                 resets=rng.random() < 0.5,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Faults"]
 
-_SILENT: Final = ("partition", "one_way", "isolate", "stall", "busy")
+_SILENT: Final = ("partition", "split", "one_way", "isolate", "stall", "busy")
 _SURVIVED_S: Final = 5.0  # silence, all together, that is taken for death by nobody
 
 
@@ -134,6 +134,10 @@ class Faults:
     def _one_way(self, fault: Fault, process: Process) -> None:
         self._cut(fault, [(fault.process, fault.other)])
 
+    def _split(self, fault: Fault, process: Process) -> None:
+        pairs = [(name, "scheduler") for name in (fault.process, fault.other)]
+        self._cut(fault, pairs + [(b, a) for a, b in pairs])
+
     def _isolate(self, fault: Fault, process: Process) -> None:
         others = [p.name for p in self._world.processes if p is not process]
         if process.role == "scheduler":
@@ -160,6 +164,9 @@ class Faults:
 
     def _stall(self, fault: Fault, process: Process) -> None:
         self._lasts(fault, process.name)
+        if process.role == "scheduler" and fault.duration_s > _SURVIVED_S:
+            # who has given it up meanwhile is dead when it looks again
+            self.blamed.update(one.name for one in self._world.processes)
         process.stall(busy=fault.kind == "busy")
 
         def wake() -> None:
@@ -189,8 +196,9 @@ class Faults:
             world.events.after(delay_s + (fault.draw // 100 % 100) / 50, lambda: world.restart(process))
 
     def _join(self, fault: Fault, process: Process) -> None:
-        self._world.oracle.members_change()
-        self._world.add_worker()
+        if self._world.scheduler.job_state == "running":  # before, it is one too many
+            self._world.oracle.members_change()
+            self._world.add_worker()
 
     def _intrude(self, fault: Fault, process: Process) -> None:
         intruder.intrude(self._world, process, fault.draw)

@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from psdist.wire import decode, encode
 from psdist.wire.messages import Message
 
@@ -32,20 +34,30 @@ _RETRY_S: Final = 0.2  # ZeroMQ tries again to connect after 50 ms, and some mor
 
 
 class Parcel:
-    """A message on its way: as frames, or whole where the codec is not to be tried."""
+    """A message on its way: as frames, or whole where the codec is not to be tried.
 
-    __slots__ = ("frames", "message")
+    A large array is read little by little: here, one half at once and the other when it arrives.
+    """
+
+    __slots__ = ("frames", "halves", "message")
 
     def __init__(self, message: Message | None, frames: list[Any] | None) -> None:
         self.message = message
         self.frames = frames
+        self.halves = [
+            frame[: frame.size // 2].tobytes() if isinstance(frame, np.ndarray) else b""
+            for frame in frames or ()
+        ]
 
     def open(self) -> Message:
         """The message, in memory of the receiver's own. Raises BadMessage."""
         if self.frames is None:
             assert self.message is not None, "a parcel with nothing in it"
             return self.message
-        return decode([bytearray(frame) for frame in self.frames])
+        whole = [bytearray(frame) for frame in self.frames]
+        for frame, half in zip(whole, self.halves, strict=True):
+            frame[: len(half)] = half
+        return decode(whole)
 
 
 class Lane:

@@ -252,15 +252,17 @@ class Oracle:
 
     def _judge_values(self) -> None:
         scenario = self._scenario
-        for where, value in self._world.held_values():
+        for where, value, clock, is_copy in self._world.held_values():
             place = self._places[where]
-            who = f"{place.label} in the end"
-            if self.is_finished:
+            who = f"{'the copy of ' if is_copy else ''}{place.label} in the end"
+            if is_copy:
+                self._compare(who, place, clock, value)
+            elif self.is_finished:
                 self._compare(who, place, max(scenario.num_steps), value)
             if not (scenario.decodes and place.spec.is_exact):
                 continue
             held = self._decode(who, place, value)
-            if held is None:
+            if held is None or is_copy:
                 continue
             for worker in self._world.workers:
                 ended_well = self.is_finished and worker.exit_code == 0

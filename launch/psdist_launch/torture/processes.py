@@ -252,11 +252,13 @@ class ServerProcess(Process):
         self._links: dict[bytes, Dealer] = {}  # to the servers that keep our copies
         self._tell(self._membership.join(self.clock.read()))
 
-    def served_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
-        """(place, value) of every slice that is served here."""
-        for primary in self._rules.primaries.values():
-            for place, piece in primary.shard.slices.items():
-                yield place, piece.value
+    def held_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any], int, bool]]:
+        """(place, value, clock, whether it is a copy) of every slice that is here."""
+        shards = [(one.shard, False) for one in self._rules.primaries.values()]
+        shards += [(one.shard, True) for one in self._rules.backups.values()]
+        for shard, is_copy in shards:
+            for place, piece in shard.slices.items():
+                yield place, piece.value, piece.clock, is_copy
 
     def handle(self, source: bytes, message: Message) -> None:
         now = self.clock.read()

@@ -113,6 +113,9 @@ class Scenario:
         think_s = [rng.choice((0.001, 0.01, 0.05)) for _ in lengths]
         if rng.random() < 0.2:
             think_s[rng.randrange(len(think_s))] *= 10  # ten times slower than it was
+        faults = draw_faults(rng, size.num_servers, size.num_workers, replicas, is_elastic)
+        if rng.random() < 0.1 or any(fault.kind == "split" for fault in faults):
+            think_s = [rng.choice((1.0, 3.0)) for _ in lengths]  # longer than it takes to be taken for dead
         stormy = rng.random() < 0.5
         num_columns = size.num_workers + (_NEWCOMERS if is_elastic else 0)
         data, initial = _draw_data(seed, keys, num_columns, longest, optimizer is not None)
@@ -125,7 +128,7 @@ class Scenario:
             optimizer=optimizer,
             rates=(1.0, 0.0) if decodes else (0.125, 0.01),
             keys=keys,
-            slice_nbytes=rng.choice((64, 128, 16384)),
+            slice_nbytes=16384 if len(keys) > 3 or keys[-1].key == "large" else rng.choice((64, 128, 16384)),
             replicas=replicas,
             is_elastic=is_elastic,
             programs=programs,
@@ -136,7 +139,7 @@ class Scenario:
             late_s=rng.choice((0.05, 0.5)),
             duplicates=rng.choice((0.0, 0.02, 0.1)) if stormy else 0.0,
             drift=rng.choice((0.0, 0.0, 0.02)),
-            faults=draw_faults(rng, size.num_servers, size.num_workers, replicas, is_elastic),
+            faults=faults,
             data=data,
             initial=initial,
         )

@@ -145,11 +145,11 @@ class World:
             blamed=tuple(sorted(self.faults.blamed)),
         )
 
-    def held_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
-        """(place, value) of every slice that is served, or was at the end, by a server that nothing has happened to."""
+    def held_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any], int, bool]]:
+        """(place, value, clock, whether it is a copy) of every slice of the servers that nothing has happened to."""
         for process in self.processes:
             if isinstance(process, ServerProcess) and process.name not in self.faults.blamed:
-                yield from process.served_values()
+                yield from process.held_values()
 
     # --- what the parts tell ----------------------------------------------------------------------
 
