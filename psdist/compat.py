@@ -15,9 +15,14 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # importlib.abc takes longer to import than all of this file
 
 __all__ = ["install"]
 
@@ -63,7 +68,7 @@ def _ours(rest: str) -> ModuleType | None:
     return held if isinstance(held, ModuleType) else None
 
 
-class _UnderAnotherName(MetaPathFinder):
+class _UnderAnotherName:
     """Answers for `alias.x.y` while `sys.modules["alias"]` is psdist."""
 
     def find_spec(
@@ -76,7 +81,7 @@ class _UnderAnotherName(MetaPathFinder):
         return None if found is None else ModuleSpec(fullname, _Loader(found))
 
 
-class _Elsewhere(MetaPathFinder):
+class _Elsewhere:
     """Answers for psdist's own paths that Python did not find as files."""
 
     def find_spec(

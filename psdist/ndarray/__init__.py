@@ -85,7 +85,7 @@ _LAZY = {  # what lies in modules that are loaded when first used
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    if name in ("sparse", "random"):
+    if name in ("sparse", "random", "ndarray"):
         return importlib.import_module(f".{name}", __name__)
     if name == "CachedOp":
         from ..symbol.cached import CachedOp
@@ -248,6 +248,14 @@ class _Capsule:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # this machine's memory
+
+
+def _set_value(src: float, out: NDArray) -> NDArray:
+    out[:] = src
+    return out
+
+
+_internal._set_value = _set_value  # type: ignore[attr-defined]  # no operator: it has no arrays and no shape
 
 
 def to_dlpack_for_read(data: NDArray) -> Any:

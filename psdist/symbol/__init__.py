@@ -169,6 +169,32 @@ def split_v2(
     return _lookup("_split_v2")(ary, axis=axis, squeeze_axis=squeeze_axis, **cut, **kwargs)
 
 
+def linspace(
+    start: float,
+    stop: float,
+    num: int,
+    endpoint: bool = True,
+    name: str | None = None,
+    dtype: Any = None,
+) -> Symbol:
+    """`num` numbers at equal distances from `start` to `stop`."""
+    step = (stop - start) / ((num - 1 if endpoint else num) or 1) or 1.0
+    return _source(
+        "_linspace", {"start": start, "stop": start + step * num, "step": step, "dtype": _dtype(dtype)}, name
+    )
+
+
+def histogram(a: Any, bins: Any = 10, range: tuple[float, float] | None = None, **kwargs: Any) -> Symbol:
+    """How many elements fall between neighbouring edges, and the edges; `bins` is a Symbol, or a number of equal
+    bins over `range`."""
+    function = _lookup("_histogram")
+    if isinstance(bins, Symbol):
+        return function(a, bins, **kwargs)  # type: ignore[no-any-return]
+    if range is None:
+        raise GraphError("histogram: range is missing; a Symbol has no values to find it from")
+    return function(a, bin_cnt=bins, range=range, **kwargs)  # type: ignore[no-any-return]
+
+
 def _two(
     name: str, python: Callable[[Any, Any], Any], reverse: str | None = None
 ) -> Callable[[Any, Any], Any]:
