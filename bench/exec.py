@@ -322,10 +322,10 @@ def main() -> int:
     if options.no_write:
         return 0
     extra = memory_and_bind()
-    pair = together(pythons, [n for n in ("psdist", "torch", "torch channels-last") if n in pythons])
-    extra += [
-        f"LeNet, images a second in processes of one thread: {', '.join(f'{n}: {v:,.0f}' for n, v in pair.items())}"
-    ]
+    if options.clock == "wall":  # beside other work, two processes at once say nothing
+        pair = together(pythons, [n for n in ("psdist", "torch", "torch channels-last") if n in pythons])
+        rates = ", ".join(f"{n}: {v:,.0f}" for n, v in pair.items())
+        extra.append(f"LeNet, images a second in processes of one thread: {rates}")
     chain, same = (
         next((r for r in results if r.row == name), None)
         for name in ("chain of elementwise operators, 1 M", "the same chain, imperative, 1 M")
