@@ -169,11 +169,14 @@ def table(times: dict[Kind, list[float]]) -> str:
 
 def page(text: str, num: int) -> str:
     load = os.getloadavg()[0]
+    machine = (
+        f"{os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}, load {load:.1f} at the end"
+    )
     return f"""# Recovery times
 
 How long training stands still when a process dies: from the kill to the end of the next round that worker 0 begins
-after it. {num} deaths of each kind, default settings, 2 or 3 workers and 2 servers on one machine ({os.cpu_count()} cores,
-Linux {platform.release().partition("-")[0]}, load {load:.1f} at the end), one key of 2 MB, SGD with momentum. Made by `python bench/recovery.py --out docs`.
+after it. {num} deaths of each kind, default settings, 2 or 3 workers and 2 servers on one machine ({machine}),
+one key of 2 MB, SGD with momentum. Made by `python bench/recovery.py --out docs`.
 
 {text}
 ![Rounds around a death, and recovery times](recovery.svg)
