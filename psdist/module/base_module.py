@@ -197,6 +197,11 @@ class BaseModule:
         if optimizer and not self.optimizer_initialized:
             raise ConfigError(f"{name} has no optimizer yet: call init_optimizer first")
 
+    def _train_on(self, data_batch: Any) -> None:
+        """One step of `fit`: the gradients of a batch, applied."""
+        self.forward_backward(data_batch)
+        self.update()
+
     def fit(
         self,
         train_data: Any,
@@ -289,8 +294,7 @@ class BaseModule:
         while data_batch is not None:
             if monitor is not None:
                 monitor.tic()
-            self.forward_backward(data_batch)
-            self.update()
+            self._train_on(data_batch)
             next_batch = next(batches, None)  # read and prepared while this batch's updates travel
             if next_batch is not None:
                 self.prepare(next_batch, sparse_row_id_fn)

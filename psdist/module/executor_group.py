@@ -279,13 +279,23 @@ class DataParallelExecutorGroup:
 
         self._on_each(work)
 
-    def forward_backward(self, data_batch: Any) -> None:
-        """Both, without the devices waiting for one another in between."""
+    def forward_backward(
+        self, data_batch: Any, on_gradient: Callable[[str, NDArray], None] | None = None
+    ) -> None:
+        """Both, without the devices waiting for one another in between.
+
+        `on_gradient(name, gradient)` is called as soon as a gradient is complete: the last layer's come first.
+        """
 
         def work(k: int) -> None:
+            e = self.execs[k]
             self._load(k, data_batch)
-            self.execs[k].forward(is_train=True)
-            self.execs[k].backward()
+            e.forward(is_train=True)
+            e.on_gradient = on_gradient
+            try:
+                e.backward()
+            finally:
+                e.on_gradient = None
 
         self._on_each(work)
 

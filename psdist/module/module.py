@@ -16,7 +16,7 @@ from ..io import DataDesc
 from ..ndarray import NDArray, sparse
 from .base_module import BaseModule, Params, as_descs, check_names
 from .executor_group import DataParallelExecutorGroup
-from .store import create_kvstore, initialize_kvstore, update_params, update_params_on_kvstore
+from .store import EarlyPushes, create_kvstore, initialize_kvstore, update_params, update_params_on_kvstore
 
 __all__ = ["Module"]
 
@@ -441,6 +441,25 @@ class Module(BaseModule):
                 self._kvstore,
                 self._param_names,
             )
+
+    def _train_on(self, data_batch: Any) -> None:
+        group = self._exec_group
+        overlaps = (
+            self._update_on_kvstore
+            and "dist" in self._kvstore.type
+            and len(self._context) == 1
+            and type(self).update is Module.update
+            and type(self).forward_backward is Module.forward_backward
+        )
+        if not overlaps:
+            super()._train_on(data_batch)
+            return
+        self._require(optimizer=True)
+        self._fit_shapes(data_batch)
+        exchange = EarlyPushes(group.grad_arrays, group.param_arrays, self._kvstore, self._param_names)
+        group.forward_backward(data_batch, exchange.on_gradient)
+        self._params_dirty = True
+        exchange.finish()
 
     def get_outputs(self, merge_multi_context: bool = True) -> Any:
         self._require(params=True)

@@ -16,8 +16,9 @@ from .. import kvstore as kvs
 from ..errors import ConfigError
 from ..ndarray import NDArray
 
-__all__ = ["create_kvstore", "initialize_kvstore", "update_params", "update_params_on_kvstore"]
+__all__ = ["EarlyPushes", "create_kvstore", "initialize_kvstore", "update_params", "update_params_on_kvstore"]
 
+_TOGETHER = 1 << 20  # bytes of gradients that make a message worth its round trip
 _LARGE = (
     16 * 1024 * 1024
 )  # elements: beyond it a local store's extra copy costs more than updating per device
@@ -71,6 +72,63 @@ def update_params_on_kvstore(
         [list(grad_arrays[i]) for i in learned],
         out=[list(param_arrays[i]) for i in learned],
     )
+
+
+class EarlyPushes:
+    """A step's exchange that begins while `backward` is still at work on earlier layers.
+
+    Gradients go off as they become complete, `_TOGETHER` bytes at a time; what is left is exchanged at the end, with
+    the new values of what went early. So a small model costs one exchange as before, and of a large one only the
+    first layers' gradients are left to wait for. A later layer's gradient never goes before an earlier one's that is
+    ready as well: priority −i.
+    """
+
+    def __init__(
+        self,
+        grad_arrays: Sequence[Sequence[NDArray | None]],
+        param_arrays: Sequence[Devices],
+        kvstore: Any,
+        param_names: Sequence[str],
+    ) -> None:
+        self._grads, self._params, self._store = grad_arrays, param_arrays, kvstore
+        self._names = list(param_names)
+        self._number = {name: i for i, name in enumerate(param_names) if grad_arrays[i][0] is not None}
+        self._early: list[int] = []  # pushed
+        self._ready: list[int] = []  # complete, and waiting for company
+        self._nbytes = 0
+
+    def on_gradient(self, name: str, gradient: NDArray) -> None:
+        """A gradient is complete."""
+        i = self._number.get(name)
+        if i is None:
+            return
+        self._ready.append(i)
+        self._nbytes += gradient._data.nbytes
+        if self._nbytes >= _TOGETHER:
+            ready = sorted(self._ready)
+            self._store.push(
+                [self._names[i] for i in ready], [list(self._grads[i]) for i in ready], priority=-ready[0]
+            )
+            self._early += ready
+            self._ready, self._nbytes = [], 0
+
+    def finish(self) -> None:
+        """Exchange the rest, and read the new values of what went early."""
+        early = sorted(self._early)
+        rest = [i for i in self._number.values() if i not in set(early)]
+        if rest:
+            self._store.pushpull(
+                [self._names[i] for i in rest],
+                [list(self._grads[i]) for i in rest],
+                out=[list(self._params[i]) for i in rest],
+                priority=-rest[0],
+            )
+        if early:
+            self._store.pull(
+                [self._names[i] for i in early],
+                out=[list(self._params[i]) for i in early],
+                priority=-early[0],
+            )
 
 
 def update_params(

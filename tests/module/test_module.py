@@ -8,7 +8,9 @@ import pytest
 
 import psdist as mx
 from psdist.errors import ConfigError, GraphError, ShapeError
+from psdist.executor_manager import DataParallelExecutorManager
 from psdist.module.executor_group import DataParallelExecutorGroup, split_batch
+from psdist.module.store import EarlyPushes
 
 RANDOM = np.random.RandomState(0)
 DATA = RANDOM.normal(size=(48, 3)).astype(np.float32)
@@ -472,3 +474,67 @@ def test_a_prelu_begins_with_the_slope_of_a_leaky_relu():
     mod.init_params()
     (slope,) = mod.get_params()[0].values()
     assert (slope.asnumpy() == 0.25).all()
+
+
+class Log:
+    """A store that writes down what is asked of it."""
+
+    def __init__(self):
+        self.calls = []
+
+    def push(self, keys, values, priority):
+        self.calls.append(("push", keys, priority))
+
+    def pushpull(self, keys, values, out, priority):
+        self.calls.append(("pushpull", keys, priority))
+
+    def pull(self, keys, out, priority):
+        self.calls.append(("pull", keys, priority))
+
+
+def test_large_gradients_go_off_while_backward_is_at_work():
+    names, large, small = ["w0", "w1", "w2", "fixed"], mx.nd.zeros((1 << 18,)), mx.nd.zeros((3,))
+    grads = [[small], [large], [small], [None]]
+    store = Log()
+    exchange = EarlyPushes(grads, [[large]] * 4, store, names)
+    for name, grad in (("w2", small), ("w1", large), ("w0", small), ("data", large)):
+        exchange.on_gradient(name, grad)
+    assert store.calls == [("push", ["w1", "w2"], -1)]
+    exchange.finish()
+    assert store.calls[1:] == [("pushpull", ["w0"], 0), ("pull", ["w1", "w2"], -1)]
+
+
+def test_small_gradients_are_one_exchange():
+    store = Log()
+    small = mx.nd.zeros((3,))
+    exchange = EarlyPushes([[small], [small]], [[small]] * 2, store, ["w0", "w1"])
+    exchange.on_gradient("w1", small)
+    exchange.on_gradient("w0", small)
+    exchange.finish()
+    assert store.calls == [("pushpull", ["w0", "w1"], 0)]
+
+
+def test_a_manager_runs_a_symbol_over_devices():
+    data, metric = batches(8), mx.metric.Accuracy()
+    with DataParallelExecutorManager(classifier(), [mx.cpu(0), mx.cpu(1)], data) as manager:
+        assert manager.param_names == [
+            "fc1_weight",
+            "fc1_bias",
+            "bn_gamma",
+            "bn_beta",
+            "fc2_weight",
+            "fc2_bias",
+        ]
+        shapes = {n: c[0].shape for n, c in zip(manager.param_names, manager.param_arrays, strict=True)}
+        values = {n: mx.nd.array(RANDOM.normal(size=s)) for n, s in shapes.items()}
+        manager.set_params(values, {"bn_moving_mean": mx.nd.zeros((8,)), "bn_moving_var": mx.nd.ones((8,))})
+        for b in data:
+            manager.load_data_batch(b)
+            manager.forward(is_train=True)
+            manager.backward()
+            manager.update_metric(metric, b.label)
+        assert metric.num_inst == len(DATA)
+        assert all((g.asnumpy() != 0).any() for g in manager.grad_arrays[-1])
+        found = {n: mx.nd.zeros(s) for n, s in shapes.items()}
+        manager.copy_to(found, {n: mx.nd.zeros((8,)) for n in manager.aux_names})
+        assert all((found[n].asnumpy() == v.asnumpy()).all() for n, v in values.items())
