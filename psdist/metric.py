@@ -115,6 +115,9 @@ class EvalMetric:
 
     def reset_local(self) -> None:
         """Begin a new window; the global figures go on."""
+        if type(self).reset is not EvalMetric.reset and not self._has_global_stats:
+            self.reset()  # a script's own metric, with figures of its own
+            return
         self.num_inst = 0
         self.sum_metric = 0.0
 
@@ -143,6 +146,8 @@ class EvalMetric:
 
     def get_global_name_value(self) -> list[tuple[str, float]]:
         """`get_global` as a list of pairs."""
+        if not self._has_global_stats:
+            return self.get_name_value()
         return _pairs(*self.get_global())
 
 

@@ -32,7 +32,7 @@ psdist.symbol psdist.operator | psdist.optimizer | psdist.initializer | psdist.l
 psdist.executor | psdist.kvstore | psdist.visualization
 psdist.checkpoint
 psdist.module psdist.callback psdist.monitor | psdist.rnn
-psdist.model
+psdist.model psdist.executor_manager
 psdist.contrib psdist.test_utils
 psdist
 psdist_launch | psdist_server | psdist_worker

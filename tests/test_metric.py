@@ -117,3 +117,24 @@ def test_a_wrong_call_says_what_was_wanted(call, error, words):
     with pytest.raises(error) as caught:
         call()
     assert words in str(caught.value)
+
+
+def test_a_script_s_own_metric_is_reset_whole_when_a_window_begins():
+    class PerTask(mx.metric.EvalMetric):
+        def reset(self):
+            self.sum_metric, self.num_inst = [0.0, 0.0], [0, 0]
+
+        def update(self, labels, preds):
+            for i, p in enumerate(preds):
+                self.sum_metric[i] += p.asnumpy().sum()
+                self.num_inst[i] += p.size
+
+        def get(self):
+            return ["a", "b"], [s / max(n, 1) for s, n in zip(self.sum_metric, self.num_inst, strict=True)]
+
+    metric = PerTask("tasks")
+    metric.update(None, [mx.nd.ones((2,)), mx.nd.zeros((2,))])
+    assert metric.get_global_name_value() == [("a", 1.0), ("b", 0.0)]
+    metric.reset_local()
+    metric.update(None, [mx.nd.zeros((2,)), mx.nd.zeros((2,))])
+    assert metric.get_name_value() == [("a", 0.0), ("b", 0.0)]
