@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -174,6 +175,18 @@ def train_elastic(until: int, lost: int = 0, stop: int = -1) -> dict[str, Any]:
         "pushes": [int(b - a) for a, b in itertools.pairwise(values)],
         "digest": digest([out]),
     }
+
+
+def step_by_own_rule() -> float:
+    """One step of a rule that is in a module of the test's."""
+    own_rules = importlib.import_module("own_rules")
+    with create("dist_sync") as kv:
+        kv.init("w", nd.zeros((5,)))
+        kv.set_optimizer(own_rules.Own(learning_rate=0.5))
+        out = nd.zeros((5,))
+        kv.push("w", nd.ones((5,)) * 7)
+        kv.pull("w", out=out)
+        return float(out.asnumpy()[0])
 
 
 def train_devices(num_devices: int, opt: str) -> str:
