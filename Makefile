@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit torture format check-wheel bench-exec clean
+.PHONY: help demo test lint types unit torture chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ TORTURE_FRESH ?= 0.33
 torture: $(VENV)/.test ## simulated faults: the same seeds each time, then fresh ones (TORTURE_FIXED, TORTURE_FRESH: minutes)
 	$(BIN)/psdist torture --minutes $(TORTURE_FIXED)
 	$(BIN)/psdist torture --fresh --minutes $(TORTURE_FRESH)
+
+chaos: $(VENV)/.test ## real processes meet real faults: kills, stops, cut links, full disks, strangers; about 20 minutes
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m chaos tests/chaos
+
+chaos-slice: $(VENV)/.test ## the part of it that CI runs, about 5 minutes
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "chaos and slice" tests/chaos
 
 format: $(VENV)/.test ## rewrite the sources as ruff would have them
 	$(BIN)/ruff format .
