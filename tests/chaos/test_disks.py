@@ -67,7 +67,7 @@ def test_when_all_servers_die_a_new_job_goes_on_from_the_last_snapshot_with_the_
     disk = folder / "disk"
     fault = {"PSDIST_FAILPOINT": "server.handled-Push=kill@33"}
     keep = ("--snapshot-dir", disk, "--snapshot-every", EVERY)
-    broken = train(folder, *keep, env=fault)
+    broken = train(folder, *keep, env=fault, slow=0.1)
     assert broken.codes["launcher"] != 0
     assert broken.has("failpoint .* is reached")
     assert verify(disk) == 0
@@ -90,10 +90,10 @@ def test_a_crash_at_any_step_of_writing_leaves_whole_snapshots_only(
 ) -> None:
     disk = folder / "disk"
     keep = ("--snapshot-dir", disk, "--snapshot-every", EVERY)
-    broken = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server.{step}=kill@2"})
+    broken = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server.{step}=kill@2"}, slow=0.1)
     if not broken.has("failpoint .* is reached"):
         assert step.startswith("manifest")  # each manifest is written by one server: twice by none
-        broken = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server.{step}=kill@1"})
+        broken = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server.{step}=kill@1"}, slow=0.1)
         assert broken.has("failpoint .* is reached")
     assert broken.codes["launcher"] != 0
     found = verify(disk)
@@ -111,7 +111,7 @@ def test_with_replicas_a_crash_while_writing_changes_no_bit_and_the_next_snapsho
 ) -> None:
     disk = folder / "disk"
     keep = ("--replicas", 1, "--snapshot-dir", disk, "--snapshot-every", EVERY)
-    job = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server1.{step}=kill@2"})
+    job = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server1.{step}=kill@2"}, slow=0.1)
     assert job.codes["launcher"] == 0, job.text
     assert job.has("failpoint .* is reached")
     assert_right(job, ROUNDS, faultless())
