@@ -419,10 +419,19 @@ class Scheduler:
         self._change()
 
     def _recall(self, process: _Process, view: View, now: float) -> None:
-        """A member of a running job tells its View."""
+        """A member of a running job tells its View, and how often it has passed each barrier."""
+        for name, opened in view.meetings.items() if process.hello.role == "worker" else ():
+            meeting = self._meetings.get(name)
+            if meeting is None and len(self._meetings) < _MAX_BARRIERS:
+                meeting = self._meetings[name] = _Meeting()
+            if meeting is not None and isinstance(opened, int) and opened > meeting.opened:
+                # it has opened, though not everybody has heard so
+                self._out += [(sender, Done(seq, 0)) for sender, seq in meeting.waiting.values()]
+                meeting.waiting, meeting.opened = {}, opened
         if self.state != "joining":
             return
         process.joined, process.rank = view.joined, view.rank
+        self._was_away = True
         if self._recall_at is None:
             self._recall_at = now + self._dead_after_s
         if self._recalled is None or view.epoch > self._recalled.epoch:
@@ -436,7 +445,7 @@ class Scheduler:
         view, self._recall_at = self._recalled, None
         if view is None:
             return
-        self.state, self.epoch, self._was_away = "running", view.epoch, True
+        self.state, self.epoch = "running", view.epoch
         by_token = {p.hello.token: p for p in self._processes}
         missing = []
         for member in view.members:

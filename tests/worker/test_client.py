@@ -436,3 +436,20 @@ def test_bytes_that_are_no_message_fail_the_request_they_answer() -> None:
     world.client.bad_message(0, errors.ProtocolError("a header that is not msgpack"), request.message.seq)
     assert isinstance(request.call.error, errors.ProtocolError)
     assert str(request.call.error) == "server 0 (tcp://127.0.0.1:9100) sent a header that is not msgpack"
+
+
+def test_a_scheduler_that_was_started_again_hears_which_barriers_this_worker_has_passed() -> None:
+    world = World()
+    world.join()
+    for clock in range(2):
+        world.ask(SCHEDULER, lambda seq, clock=clock: m.Barrier(seq, "epoch", clock))
+        ((_, barrier),) = world.sent()
+        assert isinstance(barrier, m.Barrier)
+        world.hear(SCHEDULER, m.Done(barrier.seq, 0))
+    world.client.reconnected(SCHEDULER, world.now)
+    ((_, hello),) = world.sent()
+    assert isinstance(hello, m.Hello)
+    world.hear(SCHEDULER, m.Welcome(hello.seq, -1, 1.0, 8.0, 0.0))
+    ((_, told),) = world.sent()
+    assert isinstance(told, m.View)
+    assert told.meetings == {"epoch": 2}

@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from psdist.errors import ClosedError, PeerLost, ProtocolError, PSError, RequestTimeout
@@ -144,6 +144,7 @@ class Client:
         self._expired: list[Request] = []  # past their deadline, until the scheduler has said who is behind
         self._blame_until = 0.0
         self._address: dict[Peer, str] = {}
+        self._passed: dict[str, int] = {}  # barriers by name: how often
         self._served_by: dict[Peer, m.Member] = {}
         self._greeting: dict[Peer, int] = {}  # seq of the Hello that is not answered yet
         self._welcomed: set[Peer] = set()
@@ -356,7 +357,8 @@ class Client:
             # the scheduler gives up first, since it knows who is missing
             self._join_by = now + message.start_within_s + self._dead_after_s
         if peer == SCHEDULER and self.view is not None:  # it may have been started again, and know nothing
-            self.outbox.append(Send(SCHEDULER, self.view, _HURRY))
+            view = replace(self.view, meetings=dict(self._passed))
+            self.outbox.append(Send(SCHEDULER, view, _HURRY))
         for request in list(self._pending.values()):
             if request.peer == peer:
                 self._send(request)
@@ -433,6 +435,8 @@ class Client:
         request = self._pending.pop(reply.seq, None)
         if request is None or request.call.is_done:
             return  # answered before, or given up
+        if isinstance(request.message, m.Barrier):
+            self._passed[request.message.name] = request.message.clock + 1
         if request.deliver is not None:
             try:
                 request.deliver(reply)

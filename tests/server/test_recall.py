@@ -1,0 +1,80 @@
+"""A scheduler that is started again learns from its callers how the job stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from psdist_server.scheduler import Scheduler
+
+from psdist.wire.messages import VERSION, Barrier, Done, Hello, Leave, Message, View, Welcome
+
+JOB = "j"
+WHO = [("server", 0), ("worker", 0), ("worker", 1)]
+
+
+def started() -> Scheduler:
+    return Scheduler(
+        job=JOB,
+        num_workers=2,
+        num_servers=1,
+        now=0.0,
+        heartbeat_s=1.0,
+        dead_after_s=8.0,
+        start_timeout_s=60.0,
+    )
+
+
+def name(role: str, rank: int) -> bytes:
+    return f"{role}{rank}".encode()
+
+
+def hello(role: str, rank: int, epoch: int = 0) -> Hello:
+    return Hello(1, VERSION, JOB, role, rank, 0, {"server": 100, "worker": 200}[role] + rank, "tcp://s:1", -1, epoch)
+
+
+def views() -> dict[tuple[str, int], View]:
+    """What each member was told by the first scheduler."""
+    scheduler, told = started(), {}
+    for role, rank in WHO:
+        for sender, message in scheduler.step(name(role, rank), hello(role, rank), 0.0):
+            if isinstance(message, View):
+                told[sender] = message
+    return {(role, rank): told[name(role, rank)] for role, rank in WHO}
+
+
+def come_back(scheduler: Scheduler, role: str, rank: int, passed: int = 0) -> list[tuple[bytes, Message]]:
+    view = replace(views()[role, rank], meetings={"": passed} if passed else {})
+    out = scheduler.step(name(role, rank), hello(role, rank, view.epoch), 1.0)
+    assert isinstance(out[0][1], Welcome)
+    return scheduler.step(name(role, rank), view, 1.0)
+
+
+def test_those_who_come_to_a_barrier_before_the_job_is_taken_up_pass_it_together():
+    scheduler = started()
+    come_back(scheduler, "worker", 0)
+    assert scheduler.step(b"worker0", Barrier(7, "", 3), 1.0) == []
+    come_back(scheduler, "worker", 1)
+    assert scheduler.step(b"worker1", Barrier(8, "", 3), 1.0) == []
+    out = come_back(scheduler, "server", 0)
+    assert scheduler.state == "running"
+    assert [pair for pair in out if isinstance(pair[1], Done)] == [
+        (b"worker0", Done(7, 0)),
+        (b"worker1", Done(8, 0)),
+    ]
+
+
+def test_a_barrier_that_one_has_passed_is_open_for_all():
+    scheduler = started()
+    for role, rank in WHO[:2]:
+        come_back(scheduler, role, rank)
+    assert scheduler.step(b"worker0", Barrier(7, "", 0), 1.0) == []
+    assert (b"worker0", Done(7, 0)) in come_back(scheduler, "worker", 1, passed=1)
+
+
+def test_workers_that_leave_before_the_job_is_taken_up_have_left():
+    scheduler = started()
+    for rank in (0, 1):
+        come_back(scheduler, "worker", rank)
+        assert scheduler.step(name("worker", rank), Leave(9), 1.0) == [(name("worker", rank), Done(9, 0))]
+    come_back(scheduler, "server", 0)
+    assert scheduler.state == "finished"
