@@ -105,7 +105,8 @@ def draw_faults(
     everyone = ["scheduler", *servers, *workers]
     faults: list[Fault] = []
     for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4))):
-        weights: dict[str, float] = KINDS | {
+        weights: dict[str, float] = {
+            **KINDS,
             "crash": 9 if replicas or is_elastic else 3,
             "join": 2 if is_elastic else 0,
         }
