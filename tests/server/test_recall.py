@@ -29,7 +29,9 @@ def name(role: str, rank: int) -> bytes:
 
 
 def hello(role: str, rank: int, epoch: int = 0) -> Hello:
-    return Hello(1, VERSION, JOB, role, rank, 0, {"server": 100, "worker": 200}[role] + rank, "tcp://s:1", -1, epoch)
+    return Hello(
+        1, VERSION, JOB, role, rank, 0, {"server": 100, "worker": 200}[role] + rank, "tcp://s:1", -1, epoch
+    )
 
 
 def views() -> dict[tuple[str, int], View]:
