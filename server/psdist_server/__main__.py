@@ -1,7 +1,7 @@
 """`python -m psdist_server`: run the scheduler or the server that the environment describes (DMLC_ROLE ...).
 
 Exit code 0: the job has finished. 1: it failed, or this process did; the last line of the log says why.
-2: the settings are wrong. Signals and logging are set up here and nowhere else.
+2: the settings are wrong. 128 + n: signal n stopped this process before the job had finished. Signals and logging are set up here and nowhere else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def main(settings: Settings | None = None) -> int:
         _log.error("%s", e)
         return 2
 
+    signals: list[int] = []
+
     def on_signal(number: int, _: FrameType | None) -> None:
+        signals.append(number)
         loop.stop(f"stopped by {signal.Signals(number).name}")
 
     keep_freed_memory()
@@ -45,7 +48,7 @@ def main(settings: Settings | None = None) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     _log.log(logging.INFO if end.code == 0 else logging.ERROR, "%s", end.reason)
-    return end.code
+    return 128 + signals[0] if end.code and signals else end.code
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def test_a_signal_ends_the_scheduler_and_the_server_hears_why(number: signal.Sig
         wait_for_line(server, "the scheduler has let us in")
         scheduler.send_signal(number)
         assert last_line(scheduler) == f"ERROR stopped by {number.name}"
-        assert scheduler.wait() == 1
+        assert scheduler.wait() == 128 + number
         assert last_line(server) == f"ERROR the job ended: stopped by {number.name}"
         assert server.wait() == 1
 
