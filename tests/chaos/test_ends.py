@@ -60,7 +60,7 @@ def test_the_job_has_the_exit_code_of_its_workers(
         assert_right(job, 10, faultless())
 
 
-def test_workers_that_vanish_with_code_0_are_missed(launched: Jobs) -> None:
+def test_workers_that_vanish_with_code_0_when_all_is_done_end_a_job_with_0(launched: Jobs) -> None:
     job = launched(rounds=10, end="vanish", env={"PSDIST_HEARTBEAT": 0.5, "PSDIST_DEAD_AFTER": 4})
     assert job.end() == 0, job.text  # all had done their work
 
@@ -126,7 +126,7 @@ def test_who_does_not_come_is_named(bare: Callable[..., Bare]) -> None:
     job.worker(1)
     assert 0 not in job.finish().values()
     for name in ("scheduler", "server 0", "worker 1"):
-        assert job.has(rf"\[{name}\].*missing server 1, worker 0"), job.text
+        assert job.has(rf"\[{name}\].*missing worker 0, server 1"), job.text
     job.assert_nothing_left()
 
 

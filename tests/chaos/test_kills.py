@@ -126,7 +126,9 @@ def test_all_servers_but_one_may_die_one_after_the_other(
     faults = "server0.handled-Push=kill@9,scheduler.receive-Synced=sleep:0@7"
     job = launched(
         *("--replicas", 2, "--restarts", 0),
-        **{"rounds": ROUNDS, "servers": 3, "holds": [10]},
+        rounds=ROUNDS,
+        servers=3,
+        holds=[10],
         env={"PSDIST_FAILPOINT": faults},
     )
     job.wait_for_all(r"\[worker 0\] holds", r"\[worker 1\] holds", r"scheduler.receive-Synced=.* is reached")
@@ -188,7 +190,7 @@ SCHEDULER = {
     ],
 )
 def test_a_killed_scheduler_ends_the_job_and_is_named(launched: Jobs, point: str) -> None:
-    job = launched(rounds=ROUNDS, env=ordered(f"scheduler.{point}"))
+    job = launched(rounds=60, slow=0.02, env=ordered(f"scheduler.{point}"))
     assert job.end() == 128 + signal.SIGKILL
     assert_reached(job, f"scheduler.{point}")
     assert not job.violations
@@ -209,10 +211,10 @@ def test_with_replicas_a_killed_scheduler_is_started_again_and_changes_no_bit(
     launched: Jobs, faultless: Any, point: str
 ) -> None:
     step = f"scheduler.{SCHEDULER[point.replace('-', ' ')]}"
-    job = launched(*KEPT, rounds=ROUNDS, env=ordered(step))
+    job = launched(*KEPT, rounds=60, slow=0.02, env=ordered(step))
     assert job.end() == 0, job.text
     assert_reached(job, step)
-    assert_right(job, ROUNDS, faultless())
+    assert_right(job, 60, faultless())
 
 
 def test_a_scheduler_killed_during_a_failover_changes_no_bit(launched: Jobs, faultless: Any) -> None:
