@@ -1,7 +1,8 @@
 """`python -m psdist_server`: run the scheduler or the server that the environment describes (DMLC_ROLE ...).
 
 Exit code 0: the job has finished. 1: it failed, or this process did; the last line of the log says why.
-2: the settings are wrong. 128 + n: signal n stopped this process before the job had finished. Signals and logging are set up here and nowhere else.
+2: the settings are wrong. 128 + n: signal n stopped this process before the job had finished.
+Signals and logging are set up here and nowhere else.
 """
 
 from __future__ import annotations
