@@ -18,9 +18,10 @@ Array = NDArray[Any]
 
 def reshaped(s: Shape, shape: Shape, reverse: bool = False) -> Shape:
     """The shape that MXNet's codes ask for: 0 keeps a size, -1 is inferred, -2 keeps all that are left, -3 merges
-    two, -4 splits one into the next two (one of which may be -1). `reverse` reads both from the right."""
+    two, -4 splits one into the next two (one of which may be -1). `reverse` reads both from the right, so that -4 comes
+    behind its two."""
     if reverse:
-        return reshaped(s[::-1], _reversed_codes(shape))[::-1]
+        return reshaped(s[::-1], shape[::-1])[::-1]
     out: list[int] = []
     i, codes, infer = 0, list(shape), -1
     while codes:
@@ -56,15 +57,6 @@ def reshaped(s: Shape, shape: Shape, reverse: bool = False) -> Shape:
         out[infer] = math.prod(s) // max(1, math.prod(out))
     if math.prod(out) != math.prod(s):
         raise ShapeError(f"reshape: {s} has {math.prod(s)} elements, {tuple(out)} has {math.prod(out)}")
-    return tuple(out)
-
-
-def _reversed_codes(shape: Shape) -> Shape:
-    out: list[int] = []
-    codes = list(shape)
-    while codes:
-        code = codes.pop(0)
-        out[:0] = [code, codes.pop(1), codes.pop(0)] if code == -4 else [code]
     return tuple(out)
 
 

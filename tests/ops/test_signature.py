@@ -158,3 +158,12 @@ def test_a_product_of_batches_waits_for_its_inner_size():
     z = mx.sym.batch_dot(mx.sym.Variable("x"), mx.sym.Variable("y"))
     assert z.infer_shape_partial(x=(0, 3, 4), y=(6, 4, 5))[1] == [(6, 3, 5)]
     assert z.infer_shape_partial(x=(0, 3, 4), y=(0, 0, 5))[1] == [()]
+
+
+def test_a_reversed_reshape_has_the_split_behind_its_two_sizes():
+    def to(shape, codes):
+        return mx.sym.Reshape(mx.sym.Variable("d"), shape=codes, reverse=True).infer_shape(d=shape)[1][0]
+
+    assert to((64,), (16, -1, -4)) == (16, 4)
+    assert to((8, 3), (2, 4, -4, 3)) == (2, 4, 3)
+    assert to((1, 2, 3, 64), (-2, -1, 16, -4)) == (1, 2, 3, 4, 16)
