@@ -34,11 +34,12 @@ def push(worker: int, step: int, size: int, num_rounds: int) -> Any:
     return out
 
 
-def read(value: Any, num_rounds: int) -> Pushes:
-    """The pushes in a value. Raises Damaged when its slices do not hold the same, or one holds a push twice."""
+def read(value: Any, num_rounds: int, offset: int = 0) -> Pushes:
+    """The pushes in a value, or in a slice of one that begins at an offset. Raises Damaged when elements do not hold
+    the same, or hold a push twice."""
     found = dict.fromkeys(range(MAX_WORKERS), 0)
     for plane in range(num_planes(num_rounds)):
-        numbers = np.unique(value[plane :: num_planes(num_rounds)])
+        numbers = np.unique(value[(plane - offset) % num_planes(num_rounds) :: num_planes(num_rounds)])
         if len(numbers) != 1:
             raise Damaged(f"slices differ: rounds from {plane * _ROUNDS_AN_ELEMENT} on are {numbers}")
         number = int(numbers[0])

@@ -31,6 +31,13 @@ def test_a_ledger_finds_what_is_no_sum_of_pushes() -> None:
         ledger.read(np.full(100, 0.5), 20)
 
 
+def test_a_ledger_is_read_from_any_slice() -> None:
+    value = ledger.push(2, 19, 100, 20)
+    assert {str(ledger.read(value[i : i + 20], 20, i)) for i in range(70)} == {
+        str({0: 0, 1: 0, 2: 1 << 19, 3: 0})
+    }
+
+
 def test_a_job_without_faults_is_right(launched, faultless) -> None:  # type: ignore[no-untyped-def]
     job = launched(rounds=20)
     assert job.end() == 0, job.text
