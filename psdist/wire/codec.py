@@ -17,13 +17,14 @@ kind of field is a new entry in `_kind`.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import threading
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from operator import attrgetter
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast, overload
 
 import msgpack  # type: ignore[import-untyped]  # ships no stubs
 import numpy as np
@@ -46,7 +47,9 @@ __all__ = [
     "BadMessage",
     "Draft",
     "Memory",
+    "NoMemory",
     "OldTurn",
+    "Packed",
     "decode",
     "draft",
     "encode",
@@ -246,12 +249,44 @@ def encode(message: Message) -> list[bytes | Tensor]:
     return draft(message).frames()
 
 
+class Packed(Sequence[Tensor]):
+    """Small arrays of one dtype that lie side by side: `flat`, and their lengths."""
+
+    __slots__ = ("_starts", "flat", "lengths")
+
+    def __init__(self, flat: Tensor, lengths: tuple[int, ...]) -> None:
+        self._starts: list[int] | None = None
+        self.flat = flat
+        self.lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        low = 0
+        for n in self.lengths:
+            yield self.flat[low : low + n]
+            low += n
+
+    @overload
+    def __getitem__(self, i: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Tensor]: ...
+    def __getitem__(self, i: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(i, slice):
+            return list(self)[i]
+        if self._starts is None:
+            self._starts = list(itertools.accumulate(self.lengths, initial=0))
+        i = range(len(self.lengths))[i]
+        return self.flat[self._starts[i] : self._starts[i + 1]]
+
+
 class Draft:
     """A message of which only the header is not bytes yet: where its large arrays will be is open."""
 
     __slots__ = ("_header", "_pack", "large")
 
-    def __init__(self, header: list[Any], pack: bytes, large: list[Tensor]) -> None:
+    def __init__(self, header: list[Any], pack: bytes | Tensor, large: list[Tensor]) -> None:
         self._header = header
         self._pack = pack
         self.large = large  # arrays of more than PACKED bytes
@@ -282,6 +317,10 @@ def draft(message: Message) -> Draft:
     if form.tensors_at < 0:
         return Draft(header, _NO_PACK, [])
     tensors = header.pop()
+    if type(tensors) is Packed:
+        header.append(_CODES[tensors.flat.dtype])
+        header.append(_write_column(tensors.lengths))
+        return Draft(header, tensors.flat, [])
     large: list[Tensor] = []
     codes: list[int] = []
     lengths: list[int] = []
@@ -324,8 +363,21 @@ class Memory(Protocol):
         """The array that lies there. Raises ValueError when none can."""
 
 
+class NoMemory:
+    """Of a peer with which nothing is agreed, or not yet again."""
+
+    turn = -1
+
+    def read(self, offset: int, size: int, dtype: np.dtype[Any], /) -> Tensor:
+        raise ValueError("no memory is agreed upon")
+
+
 class OldTurn(Exception):
     """The arrays of this message lay in memory of an earlier agreement, and may be others by now."""
+
+    def __init__(self, seq: int) -> None:
+        super().__init__(seq)
+        self.seq = seq
 
 
 def decode(frames: Sequence[Any], memory: Memory | None = None) -> Message:
@@ -399,7 +451,7 @@ def _seq(form: _Format, header: list[Any]) -> int:
     return -1
 
 
-def _read_tensors(form: _Format, codes: Any, column: Any, frames: Sequence[Any], seq: int) -> list[Tensor]:
+def _read_tensors(form: _Format, codes: Any, column: Any, frames: Sequence[Any], seq: int) -> Tensors:
     """The arrays of a message, as views of its frames, after checking that they have exactly the bytes
     needed."""
     name = form.cls.__name__
@@ -434,7 +486,7 @@ def _read_placed(
     if type(codes) is not bytes or len(codes) != len(lengths) or not all(code in DTYPES for code in codes):
         raise BadMessage(f"{name}: unknown dtypes {codes!r:.40}", seq)
     if turn != memory.turn:
-        raise OldTurn
+        raise OldTurn(seq)
     dtypes = [DTYPES[code] for code in codes]
     large = [i for i, n in enumerate(lengths) if n * dtypes[i].itemsize > PACKED]
     if len(offsets) != len(large):
@@ -455,13 +507,15 @@ def _read_placed(
 
 def _read_same(
     name: str, dtype: np.dtype[Any], lengths: Sequence[int], frames: Sequence[Any], seq: int
-) -> list[Tensor]:
+) -> Tensors:
     size = dtype.itemsize
     limit = PACKED // size
     small = [n for n in lengths if n <= limit]
     _check_frames(name, sum(small) * size, bool(small), [n * size for n in lengths if n > limit], frames, seq)
     rest = iter(frames[2:] if small else frames[1:])
     pack = np.frombuffer(frames[1], dtype) if small and memoryview(frames[1]).nbytes else np.empty(0, dtype)
+    if small and len(small) == len(lengths):
+        return Packed(pack, tuple(lengths))
     tensors: list[Tensor] = []
     start = 0
     for n in lengths:

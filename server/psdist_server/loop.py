@@ -151,6 +151,10 @@ class Loop:
             sender = frames.pop(0).bytes
             try:
                 message = self._decode(sender, frames)
+            except OldTurn as e:  # it was under way when its connection broke: what is new says Hello first
+                text = "the arrays of this message lie in memory of an agreement that is over"
+                self._send([(sender, m.Error(e.seq, "not-admitted", text))])
+                continue
             except BadMessage as e:
                 self._refuse(sender, e)
                 continue
@@ -407,10 +411,7 @@ class ServerLoop(Loop):
         return self._server.step(sender, message, now)
 
     def _decode(self, sender: bytes, frames: list[Any]) -> Message:
-        try:
-            return decode(frames, self._sharing.memory(sender))
-        except OldTurn:
-            raise BadMessage("its arrays lie in memory of an agreement that is over") from None
+        return decode(frames, self._sharing.memory(sender))
 
     def _encode(self, destination: bytes, message: Message) -> list[Any]:
         return self._sharing.frames(destination, message)

@@ -20,18 +20,21 @@ import math
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from psdist.wire.codec import PACKED
 from psdist.wire.messages import Tensor, key_label, key_number
 
-__all__ = ["Apply", "Empty", "Key", "Round", "Slice", "Waiter"]
+if TYPE_CHECKING:
+    from .groups import Group
+
+__all__ = ["ADDED", "Apply", "Empty", "Key", "Round", "Slice", "Waiter"]
 
 Empty = Callable[[int, np.dtype[Any]], Tensor]  # gives memory for so many elements
 
-_ADDED: Final = np.empty(0, np.uint8)  # stands in Round.parts for a gradient that is in the sum
+ADDED: Final = np.empty(0, np.uint8)  # stands in Round.parts for a gradient that is in the sum
 _UNSHARED: Final = 2  # sys.getrefcount of an array that one attribute holds
 
 
@@ -114,6 +117,9 @@ class Waiter(Protocol):
     def one_is_there(self) -> None:
         """One of the things waited for is there."""
 
+    def waits_for_more(self, num: int) -> None:
+        """What was one thing to wait for is `num` more."""
+
 
 class Round:
     """The gradients of one round of a slice, summed in rank order."""
@@ -123,7 +129,7 @@ class Round:
     def __init__(self, order: Sequence[int]) -> None:
         self.order = order  # the ranks this round needs, ascending; the first `num_added` are in `total`
         self.num_added = 0
-        self.parts: dict[int, Tensor] = {}  # by rank; _ADDED for those in `total`
+        self.parts: dict[int, Tensor] = {}  # by rank; ADDED for those in `total`
         self.total: Tensor | None = None
 
     def add_up(self, empty: Empty) -> bool:
@@ -140,7 +146,7 @@ class Round:
                 np.add(self.total, part, out=self.total)
             else:  # the pusher's own memory: read, never written
                 self.total = np.add(self.total, part, out=empty(part.size, part.dtype))
-            parts[rank] = _ADDED
+            parts[rank] = ADDED
             self.num_added += 1
         return True
 
@@ -152,6 +158,7 @@ class Slice:
         "_spare",
         "applied",
         "clock",
+        "group",
         "key",
         "num_updates",
         "offset",
@@ -171,6 +178,7 @@ class Slice:
         self.num_updates = 0
         self.state: tuple[Tensor, ...] | None = None  # None: never updated
         self.waiting: list[tuple[int, int, Waiter]] = []  # (rank or -1, need, who): see `has`
+        self.group: Group | None = None  # which has all of this while it stands for this slice
         self._spare: Tensor | None = None
 
     def knows(self, rank: int, clock: int) -> bool:
@@ -232,12 +240,12 @@ class Slice:
         for clock in sorted(self.rounds):
             round_ = self.rounds[clock]
             if round_.total is not None:  # begun while rounds were applied whole
-                added = tuple(sorted(rank for rank, part in round_.parts.items() if part is _ADDED))
+                added = tuple(sorted(rank for rank, part in round_.parts.items() if part is ADDED))
                 apply(self, round_.total, clock, added)
                 round_.total = None
             for rank in sorted(round_.parts):
                 part = round_.parts[rank]
-                if part is _ADDED:
+                if part is ADDED:
                     applied[rank] = clock + 1
                 elif applied.get(rank, 0) == clock:
                     apply(self, part, clock, (rank,))

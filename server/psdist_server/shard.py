@@ -20,7 +20,7 @@ from typing import Final, Literal, assert_never
 
 import numpy as np
 
-from psdist.wire.codec import DTYPES
+from psdist.wire.codec import DTYPES, Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_ON_DISK,
@@ -65,6 +65,7 @@ from psdist.wire.messages import (
     key_number,
 )
 
+from .groups import MIN_MEMBERS, Group
 from .rounds import Empty, Key, Slice
 from .updates import Refused, Updates
 
@@ -76,6 +77,7 @@ Out = list[tuple[Destination, Message]]
 SCHEDULER: Final[Destination] = b""  # no routing id is empty
 _DTYPES: Final = {dtype.name: dtype for dtype in DTYPES.values()}
 _MAX_ELEMENTS: Final = 1 << 60
+_MAX_GROUPS: Final = 4096  # lists of keys that are remembered
 _MAX_CONTROLS: Final = 64  # of one worker, remembered so that a late copy of an old one changes nothing
 _MAX_EARLY: Final = 65536  # workers that may knock before the View is there
 
@@ -111,7 +113,7 @@ Effect = Applied | Asked | Rewritten
 class _Pending:
     """A request whose reply waits for `missing` things."""
 
-    __slots__ = ("ack", "missing", "pieces", "sender", "seq", "shard")
+    __slots__ = ("ack", "group", "missing", "pieces", "sender", "seq", "shard")
 
     def __init__(
         self, shard: Shard, sender: Destination, seq: int, ack: int, pieces: list[Slice] | None
@@ -121,7 +123,11 @@ class _Pending:
         self.seq = seq
         self.ack = ack
         self.pieces = pieces  # to read for the reply; None: it is Done
+        self.group: Group | None = None  # which `pieces` stands for
         self.missing = 1  # itself, until all its conditions are counted
+
+    def waits_for_more(self, num: int) -> None:
+        self.missing += num
 
     def one_is_there(self) -> None:
         self.missing -= 1
@@ -149,7 +155,8 @@ class Shard:
         self._peers: dict[Destination, Member] = {}  # who said Hello, and was right to
         self._connections: dict[int, Destination] = {}  # of a rank: its newest
         self._early: list[tuple[Destination, Hello]] = []  # knocked before the View was there
-        self.slices: dict[tuple[int, int], Slice] = {}
+        self._slices: dict[tuple[int, int], Slice] = {}
+        self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Group | None] = {}  # None: seen once
         self._declared: dict[tuple[int, int], list[_Pending]] = {}  # wait for a first value
         self._pending: dict[tuple[Destination, int], _Pending] = {}
         self.controls: dict[int, dict[int, None]] = {}  # by rank: the seqs of its latest settings
@@ -181,6 +188,12 @@ class Shard:
     def where(self) -> str:
         """This server's name, for people."""
         return f"server {self.rank}" if self.rank >= 0 else "this server"
+
+    @property
+    def slices(self) -> dict[tuple[int, int], Slice]:
+        """All slices, by (key number, offset), each standing for itself."""
+        self._dissolve_all()
+        return self._slices
 
     # --- who speaks --------------------------------------------------------------------------------
 
@@ -263,6 +276,7 @@ class Shard:
     def _admit(self, view: View) -> None:
         if self._view is not None and view.epoch < self._view.epoch:
             return  # overtaken
+        self._dissolve_all()
         self._view = view
         self.rank = view.rank
         self._workers = {m.rank: m for m in view.members if m.role == "worker"}
@@ -302,19 +316,19 @@ class Shard:
                 value = init.values[i] if init.values else None
                 key, number = self._declare(init, i, value, new)
                 place = (number, init.offsets[i])
-                if place in self.slices:
+                if place in self._slices:
                     continue
                 if value is None:
                     missing.append(place)
                 else:
-                    self.slices[place] = key.add(init.offsets[i], key.own(value))
+                    self._slices[place] = key.add(init.offsets[i], key.own(value))
                     self._nbytes += value.nbytes
                     added.append(place)
         except Refused:
             del self._pending[sender, init.seq]
             for place in added:
                 key = self.keys[place[0]]
-                self._nbytes -= self.slices.pop(place).value.nbytes
+                self._nbytes -= self._slices.pop(place).value.nbytes
                 del key.slices[place[1]]
                 key.starts.remove(place[1])
             for _, number in new:
@@ -373,12 +387,14 @@ class Shard:
     def _locate(self, what: str, keys: Sequence[int], offsets: Sequence[int], num: int) -> list[Slice]:
         if len(keys) != num or len(offsets) != num:
             raise Refused("bad-value", f"{what} of {num} slices has columns of other lengths")
-        get = self.slices.get
+        get = self._slices.get
         pieces: list[Slice] = []
         for place in zip(keys, offsets, strict=True):
             piece = get(place)
             if piece is None:
                 raise self._unknown(*place)
+            if piece.group is not None:
+                self._dissolve(piece.group)
             pieces.append(piece)
         return pieces
 
@@ -414,11 +430,22 @@ class Shard:
         if not ACK_APPLIED <= push.ack <= self.max_ack:
             raise Refused("unsupported", _ack_is_too_high(push.ack, self.where))
         num = len(push.values)
-        pieces = self._locate(type(push).__name__, push.keys, push.offsets, num)
         pulls = isinstance(push, PushPull)
         if len(push.clocks) != num or (isinstance(push, PushPull) and len(push.min_clocks) != num):
             raise Refused("bad-value", f"a push of {num} slices has columns of other lengths")
-        for piece, clock, grad in zip(pieces, push.clocks, push.values, strict=True):
+        clocks, values = push.clocks, push.values
+        needs = push.min_clocks if isinstance(push, PushPull) else clocks
+        group = self._group(push.keys, push.offsets, clocks, needs)
+        if (
+            group is not None
+            and (flat := group.flat(values)) is not None
+            and (one := group.form()) is not None
+        ):
+            pieces, clocks, values = [one], clocks[:1], [flat]
+        else:
+            group = None
+            pieces = self._locate(type(push).__name__, push.keys, push.offsets, num)
+        for piece, clock, grad in zip(pieces, clocks, values, strict=True):
             if grad.size != piece.value.size or grad.dtype != piece.key.dtype:
                 raise Refused("bad-value", _misfit(piece, grad))
             if clock < piece.clock:
@@ -449,19 +476,20 @@ class Shard:
         if self.guard != "off":
             self._look_for_nan(rank, push, pieces)
         pending = self._begin(sender, push.seq, push.ack, pieces if pulls else None)
+        pending.group = group
         ranks, each = self._ranks, self.each
-        for piece, clock, grad in zip(pieces, push.clocks, push.values, strict=True):
+        for piece, clock, grad in zip(pieces, clocks, values, strict=True):
             if not piece.knows(rank, clock):
                 piece.put(rank, clock, grad, ranks)
                 piece.settle(ranks, each, self.apply)
                 if piece.clock > self.step_clock:
                     self.step_clock = piece.clock
-        for piece, clock in zip(pieces, push.clocks, strict=True):
+        for piece, clock in zip(pieces, clocks, strict=True):
             if not piece.has(rank, clock + 1):
                 piece.waiting.append((rank, clock + 1, pending))
                 pending.missing += 1
         if isinstance(push, PushPull):
-            self._wait_for_clocks(pieces, push.min_clocks, pending)
+            self._wait_for_clocks(pieces, push.min_clocks[: len(pieces)], pending)
         pending.one_is_there()
 
     def _look_for_nan(self, rank: int, push: Push | PushPull, pieces: list[Slice]) -> None:
@@ -485,10 +513,52 @@ class Shard:
     def _pull(self, sender: Destination, pull: Pull) -> None:
         if self._is_pending(sender, pull.seq):
             return
-        pieces = self._locate("Pull", pull.keys, pull.offsets, len(pull.min_clocks))
+        group = self._group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
+        if group is not None and (one := group.form()) is not None:
+            pieces = [one]
+        else:
+            group = None
+            pieces = self._locate("Pull", pull.keys, pull.offsets, len(pull.min_clocks))
         pending = self._begin(sender, pull.seq, 0, pieces)
-        self._wait_for_clocks(pieces, pull.min_clocks, pending)
+        pending.group = group
+        self._wait_for_clocks(pieces, pull.min_clocks[: len(pieces)], pending)
         pending.one_is_there()
+
+    # --- groups ------------------------------------------------------------------------------------
+
+    def _group(
+        self, keys: Sequence[int], offsets: Sequence[int], clocks: Sequence[int], min_clocks: Sequence[int]
+    ) -> Group | None:
+        """The group of these slices, when the message may see it as one."""
+        num = len(keys)
+        if num < MIN_MEMBERS or self.effects is not None or self.on_round is not None or self.guard != "off":
+            return None
+        if len(clocks) != num or clocks.count(clocks[0]) != num or min_clocks.count(min_clocks[0]) != num:
+            return None
+        place = (tuple(keys), tuple(offsets))
+        group = self._groups.get(place)
+        if group is None:
+            if place not in self._groups:  # it may never come again
+                if len(self._groups) >= _MAX_GROUPS:
+                    self._dissolve_all()
+                    self._groups.clear()
+                self._groups[place] = None
+                return None
+            group = self._groups[place] = Group(self._locate("a list", keys, offsets, num))
+        return group
+
+    def _dissolve(self, group: Group) -> None:
+        members = group.dissolve()
+        for pending in self._pending.values():
+            if pending.group is group:
+                pending.group = None
+                if pending.pieces is not None:
+                    pending.pieces = members
+
+    def _dissolve_all(self) -> None:
+        for group in self._groups.values():
+            if group is not None and group.one is not None:
+                self._dissolve(group)
 
     def _wait_for_clocks(self, pieces: list[Slice], clocks: Sequence[int], pending: _Pending) -> None:
         for piece, clock in zip(pieces, clocks, strict=True):
@@ -527,7 +597,12 @@ class Shard:
         if pieces is None:
             reply = Done(pending.seq, pending.ack)
         else:
-            reply = Values(pending.seq, [p.clock for p in pieces], [p.value for p in pieces])
+            group = pending.group
+            if group is None:
+                reply = Values(pending.seq, [p.clock for p in pieces], [p.value for p in pieces])
+            else:
+                clocks = [pieces[0].clock] * len(group.lengths)
+                reply = Values(pending.seq, clocks, Packed(pieces[0].value, group.lengths))
         self._out.append((pending.sender, reply))
 
     # --- settings and the optimizer's state --------------------------------------------------------
@@ -538,6 +613,7 @@ class Shard:
         rank: int,
         message: SetOptimizer | SetHyper | SetStaleness | SetState | Begin,
     ) -> None:
+        self._dissolve_all()
         seen = self.controls.setdefault(rank, {})
         if message.seq not in seen:
             match message:
@@ -580,6 +656,7 @@ class Shard:
     def _tell_clocks(self, sender: Destination, rank: int, join: Join) -> None:
         """The first rounds that a newcomer can push to. The View has made every round wait for it, so that they
         stay the first; rounds that an earlier life of its rank has pushed to are not for it."""
+        self._dissolve_all()
         numbers = [number for number, key in self.keys.items() if key.slices]
         clocks = [max(p.first_free(rank) for p in self.keys[number].slices.values()) for number in numbers]
         self._out.append((sender, Clocks(join.seq, numbers, clocks)))

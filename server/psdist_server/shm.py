@@ -17,7 +17,7 @@ import numpy as np
 
 from psdist.wire import Message
 from psdist.wire import messages as m
-from psdist.wire.codec import IN_FRAME, draft
+from psdist.wire.codec import IN_FRAME, PACKED, Memory, NoMemory, draft
 from psdist.wire.messages import Tensor
 from psdist.wire.shm import BadPlace, NotShared, Offer, Segment, Window
 
@@ -26,6 +26,8 @@ __all__ = ["Sharing"]
 _log = logging.getLogger("psdist.server")
 
 _MAX_SHOWN: Final = 4096  # messages that a worker may leave unread before it gets frames again
+
+_NOTHING: Final = NoMemory()
 
 
 class _Peer:
@@ -71,7 +73,7 @@ class Sharing:
     def empty(self, size: int, dtype: np.dtype[Any]) -> Tensor:
         """Memory for a value."""
         segment = self.segment
-        if segment is None or not size:
+        if segment is None or size * dtype.itemsize <= PACKED:  # never travels as a place
             return np.empty(size, dtype)
         return segment.empty(size, dtype)
 
@@ -97,10 +99,12 @@ class Sharing:
         own = self.segment.offer
         return m.Share(share.seq, share.turn, own.host, own.pid, own.fd, own.nbytes, own.token, 0)
 
-    def memory(self, sender: bytes) -> _Peer | None:
+    def memory(self, sender: bytes) -> Memory:
         """Where arrays of this connection's messages may lie."""
         peer = self._peers.get(sender)
-        if peer is not None and peer.shown:
+        if peer is None:
+            return _NOTHING
+        if peer.shown:
             peer.forget()
         return peer
 

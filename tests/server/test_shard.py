@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from psdist_server.shard import SCHEDULER, Shard
 from psdist.optimizer import Rule, from_wire
 from psdist.wire import key_number
 from psdist.wire import messages as m
+from psdist.wire.codec import Packed
 
 NUM_KEYS, LENGTH = 3, 5
 KEYS = [key_number(f"i:{i}") for i in range(NUM_KEYS)]
@@ -245,3 +247,106 @@ def test_a_push_of_nan_is_taken_warned_of_or_refused_as_the_guard_says() -> None
         "PSDIST_GUARD=refuse does not take them"
     )
     assert pull(shard, 0)[0].tolist() == np.full(LENGTH, 3e38, np.float32).tolist()
+
+
+NUM_SMALL = 24
+SMALL = [key_number(f"i:{i}") for i in range(NUM_SMALL)]
+
+
+def small_shard(*, groups: bool, rule: str) -> Shard:
+    """Two workers and a list of small keys, long enough to become a group, where groups are allowed."""
+    shard = Shard("job")
+    if not groups:
+        shard.on_round = lambda piece: None
+    workers = tuple(m.Member("worker", rank, 0, rank, "") for rank in range(2))
+    shard.step(SCHEDULER, m.View(1, 0, 0, 2, 1, workers), 0.0)
+    for rank in range(2):
+        shard.step(b"%d" % rank, m.Hello(1, m.VERSION, "job", "worker", rank, 0, rank, ""), 0.0)
+    names = tuple(f"i:{i}" for i in range(NUM_SMALL))
+    lengths = [1 + i % 5 for i in range(NUM_SMALL)]
+    shapes = tuple((n,) for n in lengths)
+    zeros = [np.zeros(n, np.float32) for n in lengths]
+    init = m.Init(2, names, ("float32",) * NUM_SMALL, shapes, [0] * NUM_SMALL, lengths, zeros)
+    assert isinstance(shard.step(b"0", init, 0.0)[0][1], m.Done)
+    if rule:
+        shard.step(b"0", m.SetOptimizer(3, rule, {}, 0.1, 0.01, {}, {}), 0.0)
+    return shard
+
+
+def small_story(seed: int) -> list[tuple[bytes, m.Message]]:
+    """What two workers send: mostly whole lists, sometimes single keys, settings, and everything twice."""
+    rng = random.Random(seed)
+    clocks = [[0] * NUM_SMALL for _ in range(2)]
+    told: list[tuple[bytes, m.Message]] = []
+    for seq in range(10, 60):
+        rank = rng.randrange(2) if seq > 20 else seq % 2
+        mine = clocks[rank]
+        chosen = (
+            range(NUM_SMALL)
+            if seq < 30 or rng.random() < 0.85
+            else rng.sample(range(NUM_SMALL), rng.randint(1, 20))
+        )
+        which = [i for i in chosen if mine[i] < min(clocks[1 - rank]) + 3]
+        keys, offsets = tuple(SMALL[i] for i in which), (0,) * len(which)
+        kind = rng.random() if seq > 20 else 0.0
+        message: m.Message
+        if kind < 0.7 and which:
+            values = [gradient(rank, mine[i], i)[: 1 + i % 5] for i in which]
+            packed = Packed(np.concatenate(values), tuple(v.size for v in values))
+            at = [mine[i] for i in which]
+            for i in which:
+                mine[i] += 1
+            if kind < 0.35:
+                message = m.Push(seq, 1, 1, keys, offsets, at, packed)
+            else:
+                message = m.PushPull(seq, 1, 1, keys, offsets, at, [c + 1 for c in at], packed)
+        elif kind < 0.9:
+            message = m.Pull(seq, keys, offsets, [mine[i] for i in which])
+        elif kind < 0.95:
+            message = m.SetHyper(seq, max(max(c) for c in clocks), rng.random(), 0.0)
+        else:
+            message = m.GetState(seq, keys, offsets)
+        told.append((b"%d" % rank, message))
+        if rng.random() < 0.2:
+            told.append(told[-1])
+    return told
+
+
+@pytest.mark.parametrize("rule", ["", "sgd", "adam"])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_group_of_small_keys_answers_every_message_as_the_keys_themselves_do(seed: int, rule: str) -> None:
+    grouped, plain = small_shard(groups=True, rule=rule), small_shard(groups=False, rule=rule)
+    has_formed = False
+    for sender, message in small_story(seed):
+        answers = []
+        for shard in (grouped, plain):
+            out = shard.step(sender, own_copy(message), 0.0)
+            answers.append(
+                sorted(
+                    (to, said.seq, type(said).__name__, list(getattr(said, "clocks", ())), text_of(said))
+                    for to, said in out
+                    if isinstance(said, m.Values | m.Done | m.Error | m.States)
+                )
+            )
+        assert answers[0] == answers[1], message
+        has_formed |= any(group is not None and group.one is not None for group in grouped._groups.values())
+    assert has_formed
+    for place, piece in plain.slices.items():
+        same = grouped.slices[place]
+        assert (same.clock, same.applied, same.num_updates) == (piece.clock, piece.applied, piece.num_updates)
+        np.testing.assert_array_equal(same.value, piece.value)
+
+
+def own_copy(message: m.Message) -> m.Message:
+    """A push's gradients belong to the shard that takes them."""
+    if isinstance(message, m.Push | m.PushPull):
+        assert isinstance(message.values, Packed)
+        packed = Packed(message.values.flat.copy(), message.values.lengths)
+        return dataclasses.replace(message, values=packed)
+    return message
+
+
+def text_of(said: m.Message) -> list[Any]:
+    if isinstance(said, m.Error):
+        return [said.code]
+    return [value.tolist() for value in getattr(said, "values", ())]

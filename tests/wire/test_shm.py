@@ -15,7 +15,7 @@ import pytest
 
 from psdist.wire import BadMessage, decode, shm
 from psdist.wire import messages as m
-from psdist.wire.codec import IN_FRAME, OldTurn, draft
+from psdist.wire.codec import IN_FRAME, NoMemory, OldTurn, draft
 from psdist.wire.shm import BadPlace, NotShared, Segment, Window
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memfd is Linux's")
@@ -158,8 +158,10 @@ def test_large_arrays_travel_as_places_and_the_others_as_before(segment: Segment
     assert isinstance(back, m.Values)
     assert [a.tolist() for a in back.values] == [a.tolist() for a in (placed, small, framed)]
     assert not back.values[0].flags.writeable
-    with pytest.raises(OldTurn):
-        decode(frames, Peer(segment, 5))
+    for other in (Peer(segment, 5), NoMemory()):
+        with pytest.raises(OldTurn) as caught:
+            decode(frames, other)
+        assert caught.value.seq == 7
     with pytest.raises(BadMessage, match="Values has 4 fields, not 5"):
         decode(frames)
 

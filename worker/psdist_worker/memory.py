@@ -11,6 +11,7 @@ import numpy as np
 
 from psdist.errors import ProtocolError
 from psdist.wire import messages as m
+from psdist.wire.codec import Packed
 
 from .client import Reply
 from .plan import Array, KeyInfo, Piece, slices_of
@@ -39,10 +40,18 @@ class Targets:
     def deliver(self, piece: Piece) -> Callable[[Reply], None]:
         """What takes the reply to a piece."""
         targets = slices_of(piece, self._flats)
+        sizes = tuple([target.size for target in targets])
+        dtype = targets[0].dtype if len({target.dtype for target in targets}) == 1 else None
 
         def take(reply: Reply) -> None:
             assert isinstance(reply, m.Values), reply
             values = reply.values
+            if type(values) is Packed and values.lengths == sizes and values.flat.dtype == dtype:
+                flat, low = values.flat, 0
+                for target, size in zip(targets, sizes, strict=True):
+                    target[:] = flat[low : low + size]
+                    low += size
+                return
             if len(values) != len(targets):
                 raise ProtocolError(f"{len(values)} values came for {len(targets)} slices")
             for target, value in zip(targets, values, strict=True):

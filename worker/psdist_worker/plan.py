@@ -20,6 +20,7 @@ from psdist.kvstore.base import Key
 from psdist.kvstore.partition import Slice, partition
 from psdist.wire import key_name, key_number
 from psdist.wire import messages as m
+from psdist.wire.codec import PACKED
 
 __all__ = ["Array", "KeyInfo", "Layout", "Layouts", "Piece", "init_messages", "key_info", "slices_of"]
 
@@ -62,6 +63,8 @@ class Piece:
     offsets: list[int]
     ends: list[int]
     is_whole: bool  # each slice is all of its key: nothing to cut
+    is_small: bool  # several, of one dtype, which share the common frame
+    lengths: tuple[int, ...]
 
 
 class Layout:
@@ -155,4 +158,8 @@ def _piece(infos: Sequence[KeyInfo], server: int, slices: Sequence[tuple[int, Sl
         [s.offset for _, s in slices],
         [s.offset + s.length for _, s in slices],
         all(len(infos[i].slices) == 1 for i, _ in slices),
+        len(slices) > 1
+        and len({infos[i].dtype for i, _ in slices}) == 1
+        and all(s.length * infos[i].dtype.itemsize <= PACKED for i, s in slices),
+        tuple([s.length for _, s in slices]),
     )

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from psdist.wire import messages as m
-from psdist.wire.codec import IN_FRAME, Draft
+from psdist.wire.codec import IN_FRAME, PACKED, Draft, Memory, NoMemory
 from psdist.wire.shm import Counter, NotShared, Offer, Segment, Window
 
 from .client import Peer
@@ -30,6 +30,7 @@ _log = logging.getLogger("psdist.worker")
 
 _IN_USE: Final = 4 << 20  # bytes of blocks at first: four slices, which stay in the cache
 _MOST_IN_USE: Final = 256 << 20
+_NOTHING: Final = NoMemory()
 _STUCK_S: Final = 0.003  # without an answer for so long, twice as much may be in use
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -98,7 +99,9 @@ class Sharing:
     def empty(self, size: int, dtype: np.dtype[Any]) -> Array:
         """Memory for what will be pushed. May be called by any thread."""
         segment = self.segment
-        return np.empty(size, dtype) if segment is None or not size else segment.empty(size, dtype)
+        if segment is None or size * dtype.itemsize <= PACKED:  # never travels as a place
+            return np.empty(size, dtype)
+        return segment.empty(size, dtype)
 
     # --- agreeing ---------------------------------------------------------------------------------
 
@@ -146,9 +149,9 @@ class Sharing:
 
     # --- arrays -----------------------------------------------------------------------------------
 
-    def memory(self, peer: Peer) -> _Server | None:
+    def memory(self, peer: Peer) -> Memory:
         """Where arrays of a server's messages may lie."""
-        return self._servers.get(peer)
+        return self._servers.get(peer, _NOTHING)
 
     def has_read(self, peer: Peer) -> None:
         """The arrays of a message are where they belong."""

@@ -30,7 +30,7 @@ from psdist.kvstore.base import Key, KVStore, Pairs
 from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
 from psdist.wire import messages as m
-from psdist.wire.codec import DTYPES, PACKED, draft
+from psdist.wire.codec import DTYPES, PACKED, Packed, draft
 
 from . import states
 from .client import SCHEDULER, Call, Client, Reply, Request
@@ -45,6 +45,7 @@ __all__ = ["DistKVStore", "create"]
 _ROUNDS_AHEAD = 4  # of a key, pushed and not acknowledged: bounds the pool, and stays within MAX_ROUNDS_AHEAD
 _SSP_STALENESS = 4  # dist_ssp's, until set_staleness
 _BACKSTOP_S = 10.0  # beyond a deadline that the socket thread keeps: if it does not, this thread gives up
+_LONG = 16  # keys in a list, from which on it is worth remembering
 _SWITCH_S = 0.0005
 _DTYPES = frozenset(DTYPES.values())
 
@@ -78,6 +79,8 @@ class DistKVStore(KVStore):
         self._acks = threading.Condition()  # guards `acknowledged`, `_in_flight`, `_error`
         self._in_flight = 0  # calls in the background, pushes above all, without acknowledgement
         self._error: PSError | None = None  # of something in the background
+        self._last_targets: tuple[Pairs | None, Targets] = None, Targets((), ())  # of a long list
+        self._last_flats: tuple[Pairs | None, list[Array]] = None, []  # likewise, where no copies are needed
         self._barriers = 0
         self._begins: dict[int, int] = {}  # by key number: the clock at which this worker, a late one, begins
         self._optimizer: Any = None  # the one given to set_optimizer
@@ -197,9 +200,7 @@ class DistKVStore(KVStore):
         layout = self._layout(pairs)
         self._wait_for_room(layout)
         buffers: list[Array] = []
-        flats = [
-            self._copied(info, arrays, buffers) for info, (_, arrays) in zip(layout.infos, pairs, strict=True)
-        ]
+        flats = self._flats(layout, pairs, buffers, self._copied)
 
         def done(call: Call) -> None:
             if call.error is None:
@@ -219,7 +220,7 @@ class DistKVStore(KVStore):
     def _pull(self, pairs: Pairs, priority: int) -> None:
         self._check()
         layout = self._layout(pairs)
-        targets = Targets(layout.infos, [outs for _, outs in pairs])
+        targets = self._targets(layout, pairs)
         wait = _Wait()
         call = Call(len(layout.pieces), self._settings.request_timeout_s, wait.wake)
         with self._lock:
@@ -250,11 +251,8 @@ class DistKVStore(KVStore):
         layout = self._layout(pushed)
         self._wait_for_room(layout)
         buffers: list[Array] = []
-        flats = [
-            self._summed(info, arrays, buffers)
-            for info, (_, arrays) in zip(layout.infos, pushed, strict=True)
-        ]
-        targets = Targets(layout.infos, [outs for _, outs in pulled])
+        flats = self._flats(layout, pushed, buffers, self._summed)
+        targets = self._targets(layout, pulled)
         wait = _Wait()
 
         def done(call: Call) -> None:
@@ -286,7 +284,11 @@ class DistKVStore(KVStore):
     ) -> Request:
         view = self._client.view
         assert view is not None
-        clocks, values = layout.clocks(piece), slices_of(piece, flats)
+        clocks = layout.clocks(piece)
+        slices = slices_of(piece, flats)
+        values: m.Tensors = slices
+        if piece.is_small:
+            values = Packed(np.concatenate(slices), piece.lengths)
         seq = self._client.next_seq()
         message: m.Push | m.PushPull
         if targets is None:
@@ -299,6 +301,31 @@ class DistKVStore(KVStore):
         deliver = targets.deliver(piece) if targets is not None else None
         # encoded here: small values are copied by it, before the caller may change them
         return Request(piece.server, message, call, priority, _about(layout, piece), deliver, draft(message))
+
+    def _targets(self, layout: Layout, pairs: Pairs) -> Targets:
+        known, targets = self._last_targets
+        if known is pairs:
+            return targets
+        targets = Targets(layout.infos, [outs for _, outs in pairs])
+        if len(pairs) >= _LONG:
+            self._last_targets = pairs, targets
+        return targets
+
+    def _flats(
+        self,
+        layout: Layout,
+        pairs: Pairs,
+        buffers: list[Array],
+        flat: Callable[[KeyInfo, list[Array], list[Array]], Array],
+    ) -> list[Array]:
+        """What is pushed of each key, flat; in `buffers` are those that are copies."""
+        known, flats = self._last_flats
+        if known is pairs:
+            return flats
+        flats = [flat(info, arrays, buffers) for info, (_, arrays) in zip(layout.infos, pairs, strict=True)]
+        if len(pairs) >= _LONG and not buffers and max(a.nbytes for a in flats) <= PACKED:
+            self._last_flats = pairs, flats
+        return flats
 
     def _layout(self, pairs: Pairs) -> Layout:
         infos = self._infos
