@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .. import name as names
 from ..base import NotImplementedForSymbol
 from ..context import Context, current_context
 from ..errors import BadType, GraphError, NoSuchFile, ShapeError
-from ..ops.params import REQUIRED
+from ..ops.params import REQUIRED, Param
 from ..ops.registry import Op
 from ..ops.signature import Shape
 from . import file, infer
@@ -442,7 +442,7 @@ def compose(
     own |= {
         k: "None"
         for k, v in params.items()
-        if v is None and k in op.params and op.params[k].default is REQUIRED
+        if v is None and k in op.params and _says_something(op.params[k])
     }
     if user:
         op.parse(user)  # raises, with the nearest name
@@ -475,6 +475,13 @@ def compose(
                 )
             node.inputs.append(source._heads[0])
     return Symbol([(node, i) for i in range(node.num_visible)])
+
+
+def _says_something(param: Param) -> bool:
+    """Whether None differs from leaving the parameter out, as the axis of a sort does."""
+    if param.default is REQUIRED:
+        return True
+    return param.default is not None and type(None) in get_args(param.annotation)
 
 
 def Variable(

@@ -210,3 +210,10 @@ def test_old_files_are_read():
 def test_a_damaged_file_is_told_by_its_node(text, said):
     with pytest.raises(GraphError, match=said):
         mx.sym.load_json(text)
+
+
+def test_none_is_kept_where_it_is_not_the_default():
+    x = mx.sym.Variable("x")
+    assert mx.sym.sort(x, axis=None, name="s").attr_dict() == {"s": {"axis": "None"}}
+    assert mx.sym.sort(x, axis=None).infer_shape(x=(2, 3))[1] == [(6,)]
+    assert mx.sym.sum(x, axis=None, name="s").attr_dict() == {}
