@@ -233,3 +233,9 @@ def test_a_star_import_gives_what_mxnets_tests_rely_on():
     assert space["mx"] is mx
     assert space["np"] is np
     assert {"assert_almost_equal", "check_numeric_gradient", "rand_ndarray", "default_context"} <= set(space)
+
+
+def test_a_script_finds_pythons_modules_where_mxnet_has_them():
+    names = {}
+    exec("from psdist.test_utils import *", names)
+    assert {"os", "sys", "json", "logging", "time", "struct", "gzip", "np", "rnd", "OrderedDict"} <= names.keys()

@@ -11,6 +11,8 @@ from .wrappers import PrefetchingIter, ResizeIter
 
 MXDataIter = SampleIter  # the class of MXNet's file iterators, for scripts that ask isinstance
 
+ImageRecordIter_v1, ImageRecordUInt8Iter_v1 = ImageRecordIter, ImageRecordUInt8Iter  # old spellings
+
 __all__ = [
     "CSVIter",
     "DataBatch",
@@ -18,7 +20,9 @@ __all__ = [
     "DataIter",
     "ImageRecordInt8Iter",
     "ImageRecordIter",
+    "ImageRecordIter_v1",
     "ImageRecordUInt8Iter",
+    "ImageRecordUInt8Iter_v1",
     "LibSVMIter",
     "MNISTIter",
     "MXDataIter",

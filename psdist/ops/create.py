@@ -41,7 +41,10 @@ def _full(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32,
 
 def _arange_values(start: float, stop: float | None, step: float, repeat: int, dtype: str) -> Array:
     first, last = (0.0, start) if stop is None else (start, stop)
-    return np.arange(first, last, step).astype(dtype).repeat(repeat)
+    values = np.arange(first, last, step)
+    if np.dtype(dtype).kind in "iu":  # as MXNet: as many as the numbers given make, by whole steps from a whole start
+        values = int(first) + int(step) * np.arange(len(values))
+    return values.astype(dtype).repeat(repeat)
 
 
 _LENGTH = {

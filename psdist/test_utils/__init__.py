@@ -4,7 +4,21 @@ also gives `mx` and `np`, which MXNet's tests rely on.
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
+import json
+import logging
+import numbers
+import os
+import platform
+import struct
 import sys
+import time
+import traceback
+import zipfile
+from collections import OrderedDict
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,8 +37,10 @@ from .draw import *  # noqa: F403
 from .settings import *  # noqa: F403
 from .statistics import *  # noqa: F403
 
+# What a script gets by `from mxnet.test_utils import *`, and relies on: some modules of Python's among it.
 __all__ = [
     "Context",
+    "OrderedDict",
     "Symbol",
     "array",
     "current_context",
@@ -33,6 +49,20 @@ __all__ = [
     "np",
     "rnd",
     "setenv",
+    "zipfile",
+    "traceback",
+    "time",
+    "sys",
+    "struct",
+    "platform",
+    "os",
+    "numbers",
+    "logging",
+    "json",
+    "gzip",
+    "errno",
+    "contextmanager",
+    "bz2",
     *check.__all__,
     *compare.__all__,
     *data.__all__,

@@ -167,3 +167,8 @@ def test_a_reversed_reshape_has_the_split_behind_its_two_sizes():
     assert to((64,), (16, -1, -4)) == (16, 4)
     assert to((8, 3), (2, 4, -4, 3)) == (2, 4, 3)
     assert to((1, 2, 3, 64), (-2, -1, 16, -4)) == (1, 2, 3, 4, 16)
+
+
+def test_whole_numbers_ascend_by_whole_steps():
+    assert mx.nd.arange(1.3, 10, 1.3, dtype="int32").asnumpy().tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert mx.nd.arange(5, 0, -1.5, dtype="int64").asnumpy().tolist() == [5, 4, 3, 2]
