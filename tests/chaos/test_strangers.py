@@ -221,8 +221,8 @@ def test_a_worker_cannot_send_what_is_for_servers_or_the_scheduler_to_send(
                 assert isinstance(answer, m.Error)
                 assert answer.code == "refused"
                 assert f"{type(forbidden).__name__} is not for a worker to send" in answer.text
-        job.wait_for_all(*(rf"\[worker {rank}\] holds at 0$" for rank in range(2)))
         assert isinstance(ask(scheduler, m.Leave(7)), m.Done)
+    job.wait_for_all(*(rf"\[worker {rank}\] holds at 0$" for rank in range(2)))
     for rank in range(2):
         job.let_go(rank, 0)
     codes = job.finish()
