@@ -199,7 +199,7 @@ def test_a_worker_cannot_send_what_is_for_servers_or_the_scheduler_to_send(
     for rank in range(2):
         job.server(rank)
         job.hold(rank, 0)
-        job.worker(rank, rounds=ROUNDS, holds=[0])
+        job.worker(rank, rounds=ROUNDS, holds=[0], elastic=True)  # worker 2 pushes nothing
     key = key_number("s:ledger")
     with dealer(job.port) as scheduler, ExitStack() as stack:
         welcome = ask(scheduler, hello(job.name, "worker", 2))
