@@ -143,7 +143,8 @@ def _like(s: Shape, r: Shape, lhs_axes: Axis, rhs_axes: Axis) -> Shape:
 
 
 @op("(*s), (*r) -> (*out)", types="T, U -> T", where={"out": _like})
-def broadcast_like(lhs: Array, rhs: Array, /, *, lhs_axes: Axis = None, rhs_axes: Axis = None) -> Any:
+def broadcast_like(lhs: Array, rhs: Array, /, *, lhs_axes: tuple[int, ...] | None = None,
+                   rhs_axes: tuple[int, ...] | None = None) -> Any:  # fmt: skip
     """`lhs` with its sizes of 1 repeated up to the shape of `rhs`, or only along pairs of axes."""
     return np.broadcast_to(lhs, _like(lhs.shape, rhs.shape, lhs_axes, rhs_axes)).copy()
 

@@ -109,6 +109,8 @@ def _register(
     numbers = {n: (t, d) for n, t, d in params}
 
     def kernel(*, rng: Generator, shape: Shape | None, dtype: str | None, ctx: str, **given: Any) -> Any:
+        if given.get("scale", 0) < 0:
+            raise ConfigError(f"_random_{name}: scale is {given['scale']}; wanted 0 or more")
         return _in_dtype(draw(rng, shape or (1,), *given.values()), dtype)
 
     def like(data: Array, /, *, rng: Generator, **given: Any) -> Any:

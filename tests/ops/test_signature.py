@@ -172,3 +172,10 @@ def test_a_reversed_reshape_has_the_split_behind_its_two_sizes():
 def test_whole_numbers_ascend_by_whole_steps():
     assert mx.nd.arange(1.3, 10, 1.3, dtype="int32").asnumpy().tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert mx.nd.arange(5, 0, -1.5, dtype="int64").asnumpy().tolist() == [5, 4, 3, 2]
+
+
+def test_parameters_that_make_no_sense_are_refused():
+    with pytest.raises(mx.MXNetError, match=r"scale is -1\.0; wanted 0 or more"):
+        mx.nd.random.normal(0, -1, (2, 2))
+    with pytest.raises(mx.MXNetError, match="lhs_axes and rhs_axes are empty"):
+        mx.nd.broadcast_like(mx.nd.ones((1, 2)), mx.nd.ones((3, 2)), lhs_axes=(), rhs_axes=())
