@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit torture chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo test lint types unit recovery torture chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ types: $(VENV)/.test ## mypy --strict
 
 unit: $(VENV)/.test ## pytest on two processes
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+recovery: $(VENV)/.test ## jobs whose processes die and come back: failover, elastic workers, snapshots
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
 TORTURE_FIXED ?= 1
 TORTURE_FRESH ?= 0.33

@@ -5,6 +5,10 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def start(cluster: Any, num: int, **options: Any) -> tuple[list[Any], list[Any]]:
     servers = cluster.serve()

@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import run_threads
 
+pytestmark = pytest.mark.slow
+
 _FAST = {"PSDIST_HEARTBEAT": 0.3, "PSDIST_DEAD_AFTER": 4}
 _KEPT = {"PSDIST_REPLICAS": 1}
 

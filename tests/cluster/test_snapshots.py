@@ -10,6 +10,8 @@ from psdist_server import snapshot
 
 from .conftest import run_threads
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("before", "after", "replicas"), [(1, 2, 0), (3, 2, 1), (2, 3, 1)])
 def test_a_job_of_which_everything_was_killed_is_continued(
