@@ -319,10 +319,13 @@ class Backup:
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
+        self.epoch = -1  # in which its settings came; before, it is no copy of anything
 
     def step(self, message: Changes) -> None:
-        """Change as the primary did."""
+        """Change as the primary did. Raises ProtocolError for a change to what was never begun."""
         shard = self.shard
+        if self.epoch < 0 and not isinstance(message, CopySettings):
+            raise ProtocolError(f"{type(message).__name__} came before the settings of the copy")
         match message:
             case CopySettings():
                 self.shard = Shard(
@@ -332,6 +335,7 @@ class Backup:
                     empty=shard.empty,
                 )
                 put_settings(self.shard, message)
+                self.epoch = message.epoch
             case CopySlices():
                 put_slices(shard, message)
             case Replicate():

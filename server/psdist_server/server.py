@@ -201,8 +201,8 @@ class Server:
                 self.primaries.pop(number, None)
                 if view.rank in place.backups:
                     self.backups.setdefault(number, Backup(self._new_shard()))
-                else:
-                    self.backups.pop(number, None)
+                elif (old := self.backups.get(number)) is not None and old.epoch <= view.epoch:
+                    del self.backups[number]  # a newer one was begun under a View that is on its way
         alive = {member.token for member in servers.values()}
         self._sources = {token: source for token, source in self._sources.items() if token in alive}
         early, self._early = self._early, []
