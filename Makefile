@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit recovery torture chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo bench-kv test lint types unit recovery torture chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ chaos-slice: $(VENV)/.test ## the part of it that CI runs, about 5 minutes
 format: $(VENV)/.test ## rewrite the sources as ruff would have them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# MXNET=PYTHON and TORCH=PYTHON name interpreters that have the peers
+bench-kv: $(VENV)/.test ## exchange parameters, psdist and the peers given by MXNET= and TORCH= in one run
+	$(BIN)/python bench/kv.py $(if $(MXNET),--mxnet $(MXNET)) $(if $(TORCH),--torch $(TORCH))
 
 check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the demo for one epoch from there
 	.ci/check-wheel $(BIN)/python

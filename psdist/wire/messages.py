@@ -282,6 +282,7 @@ class Push:
     """Add `values[i]` to round `clocks[i]` of the slice (`keys[i]`, `offsets[i]`). All or nothing; sent
     again, it changes nothing and is answered again. `ack` is the durability that the reply shall have: 1
     applied, 2 replicated, 3 on disk. While a shard has no complete copy, 2 is answered by 1.
+    Bytes (uint8) for a key of float32 are a compressed gradient (see Compression).
     Reply: Done, when every round is applied. Errors: unknown-key, bad-value, stale-round, stale-epoch,
     unsupported."""
 

@@ -20,6 +20,7 @@ from typing import Final, Literal, assert_never
 
 import numpy as np
 
+from psdist.errors import BadValue, ConfigError
 from psdist.wire.codec import DTYPES, Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
@@ -59,6 +60,7 @@ from psdist.wire.messages import (
     StatusReport,
     Synced,
     Tensor,
+    Tensors,
     Values,
     View,
     Welcome,
@@ -445,9 +447,9 @@ class Shard:
         else:
             group = None
             pieces = self._locate(type(push).__name__, push.keys, push.offsets, num)
-        for piece, clock, grad in zip(pieces, clocks, values, strict=True):
+        for i, (piece, clock, grad) in enumerate(zip(pieces, clocks, values, strict=True)):
             if grad.size != piece.value.size or grad.dtype != piece.key.dtype:
-                raise Refused("bad-value", _misfit(piece, grad))
+                values = [*values[:i], _decompressed(piece, grad), *values[i + 1 :]]
             if clock < piece.clock:
                 if not piece.knows(rank, clock):
                     raise Refused(
@@ -474,7 +476,7 @@ class Shard:
                     "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
                 )
         if self.guard != "off":
-            self._look_for_nan(rank, push, pieces)
+            self._look_for_nan(rank, push.clocks, values, pieces)
         pending = self._begin(sender, push.seq, push.ack, pieces if pulls else None)
         pending.group = group
         ranks, each = self._ranks, self.each
@@ -492,8 +494,8 @@ class Shard:
             self._wait_for_clocks(pieces, push.min_clocks[: len(pieces)], pending)
         pending.one_is_there()
 
-    def _look_for_nan(self, rank: int, push: Push | PushPull, pieces: list[Slice]) -> None:
-        for piece, clock, grad in zip(pieces, push.clocks, push.values, strict=True):
+    def _look_for_nan(self, rank: int, clocks: Sequence[int], values: Tensors, pieces: list[Slice]) -> None:
+        for piece, clock, grad in zip(pieces, clocks, values, strict=True):
             # a sum of finite numbers may overflow, but one of others is never finite: most are read once
             with np.errstate(all="ignore"):
                 if grad.dtype.kind != "f" or math.isfinite(float(grad.sum())):
@@ -693,6 +695,18 @@ def _ack_is_too_high(ack: int, where: str) -> str:
     if ack == ACK_ON_DISK:
         return f"{where} writes no snapshots, so nothing is acknowledged as on disk (3); use --snapshot-dir"
     return f"{where} acknowledges what is applied (1), not level {ack}; replicas are made by --replicas 1"
+
+
+def _decompressed(piece: Slice, grad: Tensor) -> Tensor:
+    """What a push of bytes to an array of float32 means. Raises Refused."""
+    if grad.dtype != np.uint8 or piece.key.dtype != np.float32:
+        raise Refused("bad-value", _misfit(piece, grad))
+    from psdist.kvstore.compress import unpack  # only now: with the store comes much else
+
+    try:
+        return unpack(grad, piece.value.size)
+    except (BadValue, ConfigError) as e:
+        raise Refused("bad-value", f"{piece.key.label}: {e}") from None
 
 
 def _misfit(piece: Slice, grad: Tensor) -> str:

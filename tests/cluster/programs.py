@@ -189,6 +189,44 @@ def step_by_own_rule() -> float:
         return float(out.asnumpy()[0])
 
 
+def train_compressed(**params: Any) -> dict[str, Any]:
+    """Go down a valley: w -= lr * (w - 3), with compressed gradients; where that ends, and the bytes that travelled."""
+    with create("dist_sync") as kv:
+        kv.set_gradient_compression(params)
+        shape = (300, 1000)  # two slices
+        kv.init("w", nd.zeros(shape))
+        kv.init("small", nd.zeros((5,)))
+        kv.set_optimizer(optimizer.SGD(learning_rate=0.1, rescale_grad=1 / kv.num_workers))
+        out, small = nd.zeros(shape), nd.zeros((5,))
+        noise = np.random.default_rng(kv.rank)
+        for step in range(60):
+            grad = out.asnumpy() - 3 + noise.standard_normal(shape).astype(np.float32) * 0.01
+            if step % 2:
+                kv.pushpull("w", nd.array(grad), out=out)
+            else:
+                kv.push("w", nd.array(grad))
+                kv.pull("w", out=out)
+            kv.pushpull("small", nd.array(small.asnumpy() - 3), out=small)
+        return {
+            "digest": digest([out]),
+            "error": float(np.abs(out.asnumpy() - 3).max()),
+            "small": small.asnumpy().tolist(),
+        }
+
+
+def share() -> dict[str, Any]:
+    """Exchange large arrays; with how many servers memory was shared, and what came."""
+    with create("dist_sync") as kv:
+        assert isinstance(kv, store.DistKVStore)
+        kv.init("w", nd.zeros((3000, 100)))
+        out = nd.zeros((3000, 100))
+        for _ in range(5):
+            kv.pushpull("w", nd.ones((3000, 100)), out=out)
+            kv.push("w", nd.ones((3000, 100)))
+            kv.pull("w", out=out)
+        return {"shared": len(kv._sharing._servers), "sum": float(out.asnumpy().sum())}
+
+
 def train_devices(num_devices: int, opt: str) -> str:
     """The same rounds in one process, with a device for each worker."""
     kv = create("local")

@@ -47,7 +47,7 @@ _SEND_QUEUE = (
 )
 _RECEIVE_QUEUE = 256  # messages
 _READ_AT_ONCE = 64  # messages of one socket before the others get their turn
-_STUCK_MS = 2  # how soon to look again whether there is room in shared memory
+_STUCK_MS = 5  # how soon to look again whether there is room in shared memory
 _HURRY = 1 << 60  # the priority of an offer: what comes later may use it
 _RECONNECT_MS = 50
 _RECONNECT_MAX_MS = 1000

@@ -31,7 +31,7 @@ _log = logging.getLogger("psdist.worker")
 _IN_USE: Final = 4 << 20  # bytes of blocks at first: four slices, which stay in the cache
 _MOST_IN_USE: Final = 256 << 20
 _NOTHING: Final = NoMemory()
-_STUCK_S: Final = 0.003  # without an answer for so long, twice as much may be in use
+_STUCK_S: Final = 0.02  # without an answer for so long, twice as much may be in use
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -13,11 +13,12 @@ later one, since the values are no longer what the script believes them to be.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 from psdist import optimizer as opt
 from psdist.errors import ClosedError, ConfigError, PSError, RequestTimeout
 from psdist.kvstore.base import Key, KVStore, Pairs
+from psdist.kvstore.compress import Code, code_of, pack, with_feedback
 from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
 from psdist.wire import messages as m
@@ -81,6 +83,8 @@ class DistKVStore(KVStore):
         self._error: PSError | None = None  # of something in the background
         self._last_targets: tuple[Pairs | None, Targets] = None, Targets((), ())  # of a long list
         self._last_flats: tuple[Pairs | None, list[Array]] = None, []  # likewise, where no copies are needed
+        self._code: Code | None = None  # how gradients are compressed
+        self._residuals: dict[Key, Array] = {}  # what compression has left over
         self._barriers = 0
         self._begins: dict[int, int] = {}  # by key number: the clock at which this worker, a late one, begins
         self._optimizer: Any = None  # the one given to set_optimizer
@@ -287,7 +291,9 @@ class DistKVStore(KVStore):
         clocks = layout.clocks(piece)
         slices = slices_of(piece, flats)
         values: m.Tensors = slices
-        if piece.is_small:
+        if self._code is not None:
+            values = self._compressed(layout, piece, slices, self._code)
+        elif piece.is_small:
             values = Packed(np.concatenate(slices), piece.lengths)
         seq = self._client.next_seq()
         message: m.Push | m.PushPull
@@ -327,6 +333,20 @@ class DistKVStore(KVStore):
             self._last_flats = pairs, flats
         return flats
 
+    def _compressed(self, layout: Layout, piece: Piece, slices: list[Array], code: Code) -> list[Array]:
+        """The slices of a piece, the large ones of float32 in fewer bytes."""
+        values = []
+        for i, low, high, part in zip(piece.items, piece.offsets, piece.ends, slices, strict=True):
+            info = layout.infos[i]
+            if info.dtype == np.float32 and part.nbytes > PACKED:
+                residual = self._residuals.get(info.key)
+                if residual is None:
+                    size = math.prod(info.shape)
+                    residual = self._residuals[info.key] = np.zeros(size, np.float32)
+                part = pack(code, with_feedback(code, part, residual[low:high]))
+            values.append(part)
+        return values
+
     def _layout(self, pairs: Pairs) -> Layout:
         infos = self._infos
         return self._layouts.layout(
@@ -361,12 +381,23 @@ class DistKVStore(KVStore):
     def _copied(self, info: KeyInfo, arrays: list[Array], buffers: list[Array]) -> Array:
         """Likewise, but never the caller's own, unless it is so small that encoding copies it."""
         first = arrays[0]
-        if first.nbytes <= PACKED or len(arrays) > 1 or first.dtype != info.dtype:
+        if (
+            first.nbytes <= PACKED
+            or len(arrays) > 1
+            or first.dtype != info.dtype
+            or (self._code is not None and info.dtype == np.float32)  # compressing is copying
+        ):
             return self._summed(info, arrays, buffers)
         buffer = self._buffers.take(info)
         np.copyto(buffer.reshape(info.shape), first)
         buffers.append(buffer)
         return buffer
+
+    def set_gradient_compression(self, compression_params: Mapping[str, Any]) -> None:
+        """Push gradients of float32 and more than 8 KB in fewer bytes: {'type': '2bit', 'threshold': 0.5}, or 1bit,
+        int8, fp16, bf16, topk with 'k'; "none" ends it. What that loses is added to the next gradient. Every
+        worker may choose for itself. Raises ConfigError."""
+        self._code = code_of(compression_params)
 
     # --- acknowledgements -------------------------------------------------------------------------
 

@@ -1,0 +1,341 @@
+"""Parameter exchange, psdist and others in one run: 2 workers and 1 server on this machine, synchronous.
+
+    python bench/kv.py [--mxnet PYTHON] [--torch PYTHON] [--laps 5] [--only "1 MB"] [--write docs/bench-kv.md]
+
+Each contender is started anew in every lap, one after the other, so that all of them meet the same changes of
+a busy machine; what counts is the median over laps, and the ratios. Goodput is what a worker pushes and pulls,
+divided by the time of a round: for an all-reduce, twice the array's bytes, likewise. `--mxnet` and `--torch` name
+interpreters that have these installed; without, they are left out.
+
+Bounds of the machine are measured in each lap, too: copying, and adding in place, 64 MB arrays in one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+WORK = {  # name: (keys, elements of a key, rounds in one lap)
+    "1 KB": (1, 256, 200),
+    "4 KB": (1, 1024, 100),
+    "64 KB": (1, 16 << 10, 100),
+    "1 MB": (1, 1 << 18, 40),
+    "16 MB": (1, 1 << 22, 6),
+    "64 MB": (1, 1 << 24, 3),
+    "100 x 1 MB": (100, 1 << 18, 2),
+    "10,000 x 64 B": (10_000, 16, 3),
+}
+WARM_UP = 2  # rounds that touch fresh memory
+LIMIT_S = 300
+
+
+# --- the contenders' workers: one process each; some run on another interpreter ------------------------------
+
+
+def psdist_worker(only):
+    import psdist.kvstore
+
+    with psdist.kvstore.create("dist_sync") as kv:
+
+        def prepare(name, keys, size):
+            names = [f"{name}:{i}" for i in range(keys)]
+            grads = [np.ones(size, np.float32) for _ in names]
+            outs = [np.empty(size, np.float32) for _ in names]
+            kv.init(names, grads)
+            if keys == 1:
+                return lambda: kv.pushpull(names[0], grads[0], out=outs[0])
+            return lambda: kv.pushpull(names, grads, out=outs)
+
+        return measure(prepare, kv.barrier, only)
+
+
+def mxnet_worker(only):
+    import mxnet as mx
+
+    kv = mx.kv.create("dist_sync")
+    first = [0]
+
+    def prepare(name, keys, size):
+        numbers = list(range(first[0], first[0] + keys))
+        first[0] += keys
+        grads = [mx.nd.ones((size,)) for _ in numbers]
+        outs = [mx.nd.zeros((size,)) for _ in numbers]
+        kv.init(numbers, grads)
+
+        def exchange():
+            kv.pushpull(numbers, grads, out=outs)
+            mx.nd.waitall()
+
+        return exchange
+
+    return measure(prepare, kv._barrier, only)
+
+
+def gloo_worker(only):
+    """Rank 0 is the server: it receives, adds and sends."""
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+
+    def prepare(name, keys, size):
+        return gloo_round(keys, size)
+
+    return measure(prepare, dist.barrier, only)
+
+
+def gloo_server(only):
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    for keys, size, rounds in chosen(only).values():
+        exchange = gloo_round(keys, size)
+        dist.barrier()
+        for _ in range(WARM_UP):
+            exchange()
+        dist.barrier()
+        for _ in range(rounds):
+            exchange()
+
+
+def gloo_round(keys, size):
+    import torch
+    import torch.distributed as dist
+
+    values = [torch.ones(size) for _ in range(keys)]
+    outs = [torch.empty(size) for _ in range(keys)]
+    others = list(range(1, dist.get_world_size()))
+
+    def serve():
+        for value, out in zip(values, outs, strict=True):
+            dist.recv(value, others[0])
+            for other in others[1:]:
+                dist.recv(out, other)
+                value += out
+            for request in [dist.isend(value, other) for other in others]:
+                request.wait()
+
+    def work():
+        sent = [dist.isend(value, 0) for value in values]
+        for request in [dist.irecv(out, 0) for out in outs]:
+            request.wait()
+        for request in sent:
+            request.wait()
+
+    return work if dist.get_rank() else serve
+
+
+def all_reduce_worker(only):
+    import torch
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+
+    def prepare(name, keys, size):
+        values = [torch.ones(size) for _ in range(keys)]
+
+        def exchange():
+            for request in [dist.all_reduce(value, async_op=True) for value in values]:
+                request.wait()
+
+        return exchange
+
+    return measure(prepare, dist.barrier, only)
+
+
+def measure(prepare, barrier, only):
+    """Seconds of each round, for each kind of work."""
+    seconds = {}
+    for name, (keys, size, rounds) in chosen(only).items():
+        exchange = prepare(name, keys, size)
+        barrier()
+        for _ in range(WARM_UP):
+            exchange()
+        barrier()
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            exchange()
+            times.append(time.perf_counter() - start)
+        seconds[name] = times
+    return seconds
+
+
+def chosen(only):
+    return {name: work for name, work in WORK.items() if not only or only == name}
+
+
+# --- starting them -------------------------------------------------------------------------------------------
+
+
+def run_psdist(options, env):
+    return run_roles(sys.executable, "psdist", ["-m", "psdist_server"], options, env)
+
+
+def run_mxnet(options, env):
+    return run_roles(options.mxnet, "mxnet", ["-c", "import mxnet"], options, env)
+
+
+def run_roles(python, name, serve, options, env):
+    """Scheduler, server and two workers, as DMLC_ROLE tells them."""
+    port = free_port()
+    env = {
+        **env,
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(port),
+        "DMLC_NUM_WORKER": "2",
+        "DMLC_NUM_SERVER": "1",
+    }
+    argv = [python, str(Path(__file__).resolve()), "--as", name, "--only", options.only]
+    started = [
+        start([python, *serve], {**env, "DMLC_ROLE": "scheduler"}),
+        start([python, *serve], {**env, "DMLC_ROLE": "server"}),
+    ]
+    started += [start(argv, {**env, "DMLC_ROLE": "worker", "PSDIST_RANK": str(i)}) for i in range(2)]
+    return first_result(started, started[2:])
+
+
+def run_torch(name, world, server, options, env):
+    env = {**env, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
+    started = []
+    for rank in range(world):
+        role = server if server and rank == 0 else name
+        argv = [options.torch, str(Path(__file__).resolve()), "--as", role, "--only", options.only]
+        started.append(start(argv, {**env, "RANK": str(rank)}))
+    return first_result(started, started[-2:])
+
+
+def start(argv, env):
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def first_result(started, workers):
+    """What the first worker measured, when all have ended."""
+    try:
+        results = []
+        for worker in workers:
+            out, err = worker.communicate(timeout=LIMIT_S)
+            if worker.returncode:
+                raise SystemExit(f"{' '.join(worker.args)} failed:\n{err[-2000:]}")
+            results.append(json.loads(out.strip().splitlines()[-1]))
+        return results[0]
+    finally:
+        for process in started:
+            try:
+                process.communicate(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def bounds():
+    """GB/s of copying and of adding in place."""
+    a, b = np.ones(1 << 24, np.float32), np.ones(1 << 24, np.float32)
+    found = {}
+    for name, do in (("copy", lambda: np.copyto(a, b)), ("add in place", lambda: np.add(a, b, out=a))):
+        times = []
+        for _ in range(4):
+            begin = time.perf_counter()
+            do()
+            times.append(time.perf_counter() - begin)
+        found[name] = a.nbytes / min(times) / 1e9
+    return found
+
+
+# --- the report ----------------------------------------------------------------------------------------------
+
+
+def goodput(name, times):
+    keys, size, _ = WORK[name]
+    return 2 * 4 * keys * size / statistics.median(times) / 1e9
+
+
+def report(laps, limits):
+    """A table in Markdown, of `laps`: contender -> one result a lap."""
+    names = list(laps)
+    lines = ["| work | " + " | ".join(names) + " |", "|--" * (len(names) + 1) + "|"]
+    for work in next(iter(laps.values()))[0]:
+        cells = []
+        for contender in names:
+            results = [lap[work] for lap in laps[contender]]
+            if work == "1 KB":
+                p50 = statistics.median(statistics.median(times) for times in results)
+                p99 = statistics.median(sorted(times)[int(0.99 * len(times))] for times in results)
+                cells.append(f"{p50 * 1e6:.0f} / {p99 * 1e6:.0f}")
+            elif work.startswith("10,000"):
+                seconds = statistics.median(statistics.median(times) for times in results)
+                cells.append(f"{seconds / WORK[work][0] * 1e6:.2f}")
+            else:
+                cells.append(f"{statistics.median(goodput(work, times) for times in results):.2f}")
+        unit = {"1 KB": ", us p50 / p99", "10,000 x 64 B": ", us a key"}.get(work, ", GB/s")
+        lines.append(f"| {work}{unit} | " + " | ".join(cells) + " |")
+    limit = {name: statistics.median(lap[name] for lap in limits) for name in limits[0]}
+    lines += [
+        "",
+        "In the same run, one thread on 64 MB: " + ", ".join(f"{n} {v:.1f} GB/s" for n, v in limit.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--mxnet", default="", metavar="PYTHON", help="an interpreter with MXNet 1.9.1")
+    parser.add_argument("--torch", default="", metavar="PYTHON", help="an interpreter with torch")
+    parser.add_argument("--laps", type=int, default=5)
+    parser.add_argument("--only", default="", help="only this work")
+    parser.add_argument(
+        "--write", default="", metavar="FILE", help="put the table between the marks of this page"
+    )
+    parser.add_argument("--as", dest="role", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role:
+        workers = {
+            "psdist": psdist_worker,
+            "mxnet": mxnet_worker,
+            "gloo": gloo_worker,
+            "gloo-server": gloo_server,
+            "all-reduce": all_reduce_worker,
+        }
+        sys.stdout.write(json.dumps(workers[options.role](options.only)) + "\n")
+        return
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    contenders = {
+        "psdist, memory": lambda: run_psdist(options, env),
+        "psdist, TCP": lambda: run_psdist(options, {**env, "PSDIST_SHM_BYTES": "0"}),
+    }
+    if options.mxnet:
+        contenders["MXNet dist_sync"] = lambda: run_mxnet(options, env)
+    if options.torch:
+        contenders["gloo send/recv"] = lambda: run_torch("gloo", 3, "gloo-server", options, env)
+        contenders["gloo all-reduce"] = lambda: run_torch("all-reduce", 2, "", options, env)
+    laps = {name: [] for name in contenders}
+    limits = []
+    for lap in range(options.laps):
+        limits.append(bounds())
+        for name, run in contenders.items():
+            laps[name].append(run())
+            sys.stderr.write(f"lap {lap + 1} of {options.laps}: {name}\n")
+    table = report(laps, limits)
+    sys.stdout.write(table)
+    if options.write:
+        page = Path(options.write)
+        before, _, rest = page.read_text().partition("<!-- table -->\n")
+        page.write_text(f"{before}<!-- table -->\n{table}<!-- end -->{rest.partition('<!-- end -->')[2]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""How arrays travel changes nothing of what arrives: memory or network, all of it or less of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from .conftest import run_threads
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memfd is Linux's")
+def test_processes_on_one_host_share_memory_by_themselves(clusters: Any) -> None:
+    results = clusters(2, 2).run("share")
+    assert [result["shared"] for result in results] == [2, 2]
+    assert [result["sum"] for result in results] == [600_000.0] * 2
+
+
+@pytest.mark.parametrize("side", ["both", "worker", "server"])
+def test_where_one_side_shares_nothing_arrays_travel_by_the_network(clusters: Any, side: str) -> None:
+    cluster = clusters(2, 1)
+    off = {"PSDIST_SHM_BYTES": "0"}
+    if side == "both":
+        cluster.env |= off
+    cluster.scheduler()
+    cluster.start(
+        "server 0",
+        [sys.executable, "-m", "psdist_server"],
+        DMLC_ROLE="server",
+        PSDIST_RANK="0",
+        **(off if side == "server" else {}),
+    )
+    workers = [cluster.worker(rank, "share", off if side == "worker" else None) for rank in range(2)]
+    results = [worker.wait().result for worker in workers]
+    assert [result["shared"] for result in results] == [0, 0]
+    assert [result["sum"] for result in results] == [600_000.0] * 2
+
+
+def test_a_segment_that_is_full_leaves_the_rest_to_the_network(clusters: Any) -> None:
+    results = clusters(2, 1, PSDIST_SHM_BYTES=1 << 20).run("share")
+    assert [result["sum"] for result in results] == [600_000.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"type": "2bit", "threshold": 0.5}, 0.2),
+        ({"type": "1bit"}, 0.2),
+        ({"type": "int8"}, 0.05),
+        ({"type": "fp16"}, 0.05),
+        ({"type": "bf16"}, 0.05),
+        ({"type": "topk", "k": 0.3}, 0.6),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_training_with_compressed_gradients_comes_to_the_same_place(
+    params: dict[str, Any], error: float
+) -> None:
+    first, second = run_threads("train_compressed", num_servers=2, **params)
+    assert first["digest"] == second["digest"]
+    assert first["error"] < error
+    assert first["small"] == pytest.approx([3] * 5, abs=0.01)
+    if params["type"] == "2bit":
+        assert run_threads("train_compressed", num_servers=1, **params)[0]["digest"] == first["digest"]
