@@ -654,7 +654,14 @@ class Scheduler:
     def _finish(self, now: float) -> None:
         self.state, self.reason = "finished", "all workers have finished"
         self._end_at = now + self._dead_after_s
+        self._turn_away()
         self._out += [(p.sender, Finish(self.reason)) for p in self._of("server")]
+
+    def _turn_away(self) -> None:
+        """Newcomers that still wait to be let in come too late."""
+        for sender, hello in self._waiting.values():
+            self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
+        self._waiting = {}
 
     def _lost(self, lost: Lost, now: float) -> None:
         process = next(
@@ -769,6 +776,7 @@ class Scheduler:
 
     def _abort(self, reason: str, role: str, rank: int, step: int, now: float) -> None:
         self.state, self.reason = "aborted", reason
+        self._turn_away()
         self._end_at = now + self._farewell_s
         for meeting in self._meetings.values():
             for sender, seq in meeting.waiting.values():

@@ -156,6 +156,7 @@ class Shard:
         self._ranks: tuple[int, ...] = ()  # of the workers, ascending
         self._peers: dict[Destination, Member] = {}  # who said Hello, and was right to
         self._connections: dict[int, Destination] = {}  # of a rank: its newest
+        self._greeted: dict[int, int] = {}  # the seq of the Hello on it
         self._early: list[tuple[Destination, Hello]] = []  # knocked before the View was there
         self._slices: dict[tuple[int, int], Slice] = {}
         self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Group | None] = {}  # None: seen once
@@ -263,9 +264,12 @@ class Shard:
             raise Refused("refused", _another(hello, member))
         old = self._connections.get(hello.rank)
         if old is not None and old != sender:
+            if self._peers.get(old) == member and hello.seq < self._greeted[hello.rank]:
+                return  # from a connection that was replaced, and read late
             self._drop(old)
         self._peers[sender] = member
         self._connections[hello.rank] = sender
+        self._greeted[hello.rank] = hello.seq
         welcome = Welcome(hello.seq, self.rank, self.heartbeat_s, self.dead_after_s, 0.0)
         self._out.append((sender, welcome))
 

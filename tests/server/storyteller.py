@@ -6,7 +6,7 @@ connection of the same process):
     shard                                    the story is about a server
     scheduler workers=2 servers=1 [start=60 replicas=1 elastic=1:3] ... about the scheduler
     view workers=0,1 [epoch=2 fence=2]       shard: the members now; they say Hello by `hello`
-    w0 hello [rank=0 job=j incarnation=1 token=7 role=worker]
+    w0 hello [rank=0 job=j incarnation=1 token=7 role=worker seq=9]
     w0 init a 1 2 3 4 | a[4]/8 5 6 7 8       key, value; or key[offset]/elements, slice
     w0 declare a/4                           ... without a value
     w0 push a 0 1 1 1 1 ; b 0 2 2            key, clock, gradient
@@ -111,7 +111,7 @@ class _Teller:
         match verb:
             case "hello":
                 return m.Hello(
-                    seq,
+                    int(options.get("seq", seq)),
                     m.VERSION,
                     options.get("job", "job"),
                     options.get("role", role),
