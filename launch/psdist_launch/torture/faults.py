@@ -24,7 +24,7 @@ KINDS: Final = {
     "busy": 3,  # it does something else, while its sockets go on
     "slow": 2,  # every message to and from a process is late
     "crash": 3,  # kill -9
-    "intrude": 3,  # a stranger speaks
+    "intrude": 4,  # a stranger speaks
     "join": 2,  # one more worker comes; to an elastic job
 }
 _SEEN: Final = (  # the messages that mark the steps of the protocol, and how often each is a trigger
@@ -126,6 +126,8 @@ def draw_faults(
             other = rng.choice([name for name in everyone if name != process])
         seen = rng.choices([name for name, _ in _SEEN], [weight for _, weight in _SEEN])[0]
         number = rng.randint(1, 400) if not seen else 1 + int(rng.expovariate(1 / 12))
+        if kind == "split":  # soon: it takes long
+            seen, number = "Push", rng.randint(1, 12)
         trigger = Trigger(seen, number, rng.choice(("before", "during", "after")))
         faults.append(
             Fault(

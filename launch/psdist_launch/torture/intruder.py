@@ -45,7 +45,9 @@ class Stranger(Process):
 
 def intrude(world: World, process: Process, draw: int) -> None:
     """Speak to a server or to the scheduler."""
-    target = world.scheduler if process.role == "worker" else process
+    target = (
+        world.by_name(f"server {draw % world.scenario.num_servers}") if process.role == "worker" else process
+    )
     stranger = Stranger(world, "stranger", 0)
     dealer = world.network.connect(stranger, "victim", target.address)
     rng = random.Random(draw)

@@ -230,7 +230,8 @@ class Oracle:
             return
         blamed = world.faults.blamed
         self.is_finished = world.scheduler.job_state == "finished"
-        failed = [p for p in world.processes if p.exit_code and p.name not in blamed and p.incarnation == 0]
+        first = [p for p in world.processes if p not in world.workers[world.scenario.num_workers :]]
+        failed = [p for p in first if p.exit_code and p.name not in blamed and p.incarnation == 0]
         if not self.is_finished:
             failed = [process for process in world.processes if process.exit_code]
         if failed:

@@ -106,16 +106,17 @@ class Scenario:
         keys = _draw_keys(rng, mode)
         replicas = min(rng.choice((0, 0, 1, 1, 2)), size.num_servers - 1)
         is_elastic = rng.random() < 0.35 and size.num_workers + _NEWCOMERS <= _MOST_COLUMNS
-        longest = rng.randint(2, 5)
-        uneven = rng.random() < 0.4
+        faults = draw_faults(rng, size.num_servers, size.num_workers, replicas, is_elastic)
+        is_divided = any(fault.kind == "split" for fault in faults)
+        longest = 5 if is_divided else rng.randint(2, 5)
+        uneven = not is_divided and rng.random() < 0.4
         lengths = [rng.randint(1, longest) if uneven else longest for _ in range(size.num_workers)]
         programs = _draw_programs(rng, lengths, mode, optimizer is not None, decodes, is_elastic)
         think_s = [rng.choice((0.001, 0.01, 0.05)) for _ in lengths]
         if rng.random() < 0.2:
             think_s[rng.randrange(len(think_s))] *= 10  # ten times slower than it was
-        faults = draw_faults(rng, size.num_servers, size.num_workers, replicas, is_elastic)
-        if rng.random() < 0.1 or any(fault.kind == "split" for fault in faults):
-            think_s = [rng.choice((1.0, 3.0)) for _ in lengths]  # longer than it takes to be taken for dead
+        if is_divided or rng.random() < 0.1:  # so long that a job goes on after a death by silence
+            think_s = [3.0 if is_divided else rng.choice((1.0, 3.0)) for _ in lengths]
         stormy = rng.random() < 0.5
         num_columns = size.num_workers + (_NEWCOMERS if is_elastic else 0)
         data, initial = _draw_data(seed, keys, num_columns, longest, optimizer is not None)

@@ -1,0 +1,183 @@
+"""The simulator can find bugs: with one rule switched off at a time, it finds each, in few seeds.
+
+A mutant is a change at a small named point of the rules. When a rule is written anew, its mutant has to be found a new
+point; a mutant that is not caught is a fault or a check that the simulator lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import psdist_server.replica
+import psdist_server.rounds
+import psdist_server.scheduler
+import psdist_server.server
+import psdist_server.shard
+import pytest
+from psdist_launch.torture.runner import play
+from psdist_launch.torture.size import Size
+from psdist_worker.client import Client
+
+from psdist.wire import messages as m
+
+rounds, replica, shard = psdist_server.rounds, psdist_server.replica, psdist_server.shard
+scheduler, server = psdist_server.scheduler, psdist_server.server
+Patch = pytest.MonkeyPatch
+_MOST_SEEDS = 1000
+
+
+def no_dedup(patch: Patch) -> None:
+    """A push that comes again is applied again."""
+    knows = rounds.Slice.knows
+
+    def forgets(piece: Any, rank: int, clock: int) -> bool:
+        piece.applied[rank] = min(piece.applied.get(rank, 0), clock)
+        return clock < piece.clock and not piece.rounds and knows(piece, rank, clock)
+
+    patch.setattr(rounds.Slice, "knows", forgets)
+
+
+def no_rank_order(patch: Patch) -> None:
+    """Gradients are added as they come."""
+
+    def add_up(self: Any, *rest: Any) -> bool:
+        for rank, part in self.parts.items():
+            if part is not rounds._ADDED:
+                self.total = part.copy() if self.total is None else self.total + part
+                self.parts[rank] = rounds._ADDED
+                self.num_added += 1
+        return self.num_added >= len(self.order)
+
+    patch.setattr(rounds.Round, "add_up", add_up)
+
+
+def no_epoch_fence(patch: Patch) -> None:
+    """A server that was replaced takes the refusal of its copies for an acknowledgement."""
+    step = replica.Link.step
+
+    def deaf(self: Any, message: m.Message, now: float) -> Any:
+        if isinstance(message, m.Error) and message.code == "stale-epoch":
+            message = m.Done(message.seq, m.ACK_REPLICATED)
+        return step(self, message, now)
+
+    patch.setattr(replica.Link, "step", deaf)
+
+
+def no_replication_before_ack(patch: Patch) -> None:
+    """A push is acknowledged before its copy is."""
+    patch.setattr(
+        replica.Copy, "acked", property(lambda self: 1 << 60, lambda self, value: None), raising=False
+    )
+
+
+def no_monotonic_pull(patch: Patch) -> None:
+    """A pull does not wait for the rounds that its reader has pushed."""
+    patch.setattr(shard.Shard, "_wait_for_clocks", lambda self, pieces, clocks, pending: None)
+
+
+def no_resend_after_reconnect(patch: Patch) -> None:
+    """After a reconnect, what was not answered is not sent again."""
+    send = Client._send
+    sent: set[int] = set()
+
+    def once(self: Any, request: Any) -> None:
+        if id(request) not in sent:
+            sent.add(id(request))
+            self._kept = [*getattr(self, "_kept", ()), request]  # or its id would be used again
+            send(self, request)
+
+    patch.setattr(Client, "_send", once)
+
+
+def no_copy_on_write(patch: Patch) -> None:
+    """A value is written while it is on its way to somebody."""
+    patch.setattr(rounds.Slice, "writable", lambda self: self.value)
+
+
+def no_order_of_copies(patch: Patch) -> None:
+    """A copy applies again what comes again."""
+    copy = server.Server._copy
+
+    def forgets(self: Any, sender: bytes, source: Any, message: Any) -> Any:
+        source.last = min(source.last, message.seq - 1)
+        return copy(self, sender, source, message)
+
+    patch.setattr(server.Server, "_copy", forgets)
+
+
+def no_goodbye(patch: Patch) -> None:
+    """Rounds wait for workers that have left."""
+    patch.setattr(rounds.Slice, "regroup", lambda self, ranks: None)
+
+
+def no_names_at_the_servers(patch: Patch) -> None:
+    """A server lets in whoever names a rank."""
+
+    hello = shard.Shard._hello
+
+    def believes(self: Any, sender: bytes, message: m.Hello) -> None:
+        member = self._workers.get(message.rank)
+        if member is not None:
+            message = m.Hello(
+                message.seq,
+                message.version,
+                self.job,
+                "worker",
+                message.rank,
+                member.incarnation,
+                member.token,
+                "",
+            )
+        hello(self, sender, message)
+
+    patch.setattr(shard.Shard, "_hello", believes)
+
+
+def no_order_of_hellos(patch: Patch) -> None:
+    """A Hello that is read late, from a connection that broke, takes the place of the newer one."""
+    hello = shard.Shard._hello
+
+    def forgets(self: Any, sender: bytes, message: m.Hello) -> None:
+        self._greeted.clear()
+        self._greeted[message.rank] = -1
+        hello(self, sender, message)
+
+    patch.setattr(shard.Shard, "_hello", forgets)
+
+
+def no_beginning_of_copies(patch: Patch) -> None:
+    """A copy is taken for one although its settings never came, or came under a View that was still on its way."""
+    patch.setattr(replica.Backup, "epoch", property(lambda self: 0, lambda self, value: None), raising=False)
+
+
+def no_heartbeats(patch: Patch) -> None:
+    """Nobody is ever taken for dead."""
+    patch.setattr(scheduler.Scheduler, "_fail", lambda self, process, why, now: None)
+
+
+MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
+    (no_dedup, Size()),
+    (no_rank_order, Size(mode="sync")),
+    (no_epoch_fence, Size()),
+    (no_replication_before_ack, Size()),
+    (no_monotonic_pull, Size()),
+    (no_resend_after_reconnect, Size()),
+    (no_copy_on_write, Size()),
+    (no_order_of_copies, Size()),
+    (no_goodbye, Size()),
+    (no_names_at_the_servers, Size()),
+    (no_order_of_hellos, Size()),
+    (no_beginning_of_copies, Size()),
+    (no_heartbeats, Size()),
+]
+
+
+@pytest.mark.parametrize(("mutant", "size"), MUTANTS, ids=[mutant.__name__ for mutant, _ in MUTANTS])
+def test_a_rule_that_is_switched_off_is_missed(
+    mutant: Callable[[Patch], None], size: Size, monkeypatch: Patch
+) -> None:
+    mutant(monkeypatch)
+    with np.errstate(all="ignore"):
+        assert any(play(seed, size).violations for seed in range(_MOST_SEEDS))
