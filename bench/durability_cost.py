@@ -116,7 +116,8 @@ def page(text: str, num: int) -> str:
 
 Throughput as a ratio to that without, all in one run, median of {num} repeats' ratios.
 2 workers and 2 servers on one machine with {machine}, {_KEYS} keys of 1 MB
-({nbytes:.0f} MB pushed and pulled by each worker in a round), SGD with momentum on the servers. Made by `python bench/durability_cost.py --out docs`.
+({nbytes:.0f} MB pushed and pulled by each worker in a round), SGD with momentum on the servers.
+Made by `python bench/durability_cost.py --out docs`.
 
 {text}
 A replica gets the sum of each round and applies it again, which is the servers' work once more; on one machine that

@@ -15,7 +15,11 @@ from .proxy import Proxy
 
 ROUNDS = 20
 DEAD_AFTER_S = 4.0
-LIVELY = {"PSDIST_HEARTBEAT": 0.5, "PSDIST_DEAD_AFTER": DEAD_AFTER_S}
+LIVELY = {
+    "PSDIST_HEARTBEAT": 0.5,
+    "PSDIST_DEAD_AFTER": DEAD_AFTER_S,
+    "PSDIST_SHM_BYTES": 0,  # values go over the links, as between machines
+}
 slice_ = pytest.mark.slice
 
 
