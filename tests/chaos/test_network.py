@@ -18,6 +18,7 @@ DEAD_AFTER_S = 4.0
 LIVELY = {
     "PSDIST_HEARTBEAT": 0.5,
     "PSDIST_DEAD_AFTER": DEAD_AFTER_S,
+    "PSDIST_SCHEDULER_AWAY": 10,
     "PSDIST_SHM_BYTES": 0,  # values go over the links, as between machines
 }
 slice_ = pytest.mark.slice
