@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-kv test lint types unit recovery torture chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo bench-kv test lint types unit recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,11 @@ unit: $(VENV)/.test ## pytest on two processes
 recovery: $(VENV)/.test ## jobs whose processes die and come back: failover, elastic workers, snapshots
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
-TORTURE_FIXED ?= 1
-TORTURE_FRESH ?= 0.33
-torture: $(VENV)/.test ## simulated faults: the same seeds each time, then fresh ones (TORTURE_FIXED, TORTURE_FRESH: minutes)
-	$(BIN)/psdist torture --minutes $(TORTURE_FIXED)
-	$(BIN)/psdist torture --fresh --minutes $(TORTURE_FRESH)
+torture: $(VENV)/.test ## simulated faults: three thousand schedules, the same each time
+	$(BIN)/psdist torture --seeds 3000
+
+torture-fresh: $(VENV)/.test ## a minute of schedules that nobody has played yet
+	$(BIN)/psdist torture --fresh --minutes 1
 
 chaos: $(VENV)/.test ## real processes meet real faults: kills, stops, cut links, full disks, strangers; about 20 minutes
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m chaos tests/chaos
