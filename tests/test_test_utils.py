@@ -238,4 +238,15 @@ def test_a_star_import_gives_what_mxnets_tests_rely_on():
 def test_a_script_finds_pythons_modules_where_mxnet_has_them():
     names = {}
     exec("from psdist.test_utils import *", names)
-    assert {"os", "sys", "json", "logging", "time", "struct", "gzip", "np", "rnd", "OrderedDict"} <= names.keys()
+    assert {
+        "os",
+        "sys",
+        "json",
+        "logging",
+        "time",
+        "struct",
+        "gzip",
+        "np",
+        "rnd",
+        "OrderedDict",
+    } <= names.keys()

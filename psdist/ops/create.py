@@ -42,7 +42,8 @@ def _full(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32,
 def _arange_values(start: float, stop: float | None, step: float, repeat: int, dtype: str) -> Array:
     first, last = (0.0, start) if stop is None else (start, stop)
     values = np.arange(first, last, step)
-    if np.dtype(dtype).kind in "iu":  # as MXNet: as many as the numbers given make, by whole steps from a whole start
+    # as MXNet: as many as the numbers given make, by whole steps from a whole start
+    if np.dtype(dtype).kind in "iu":
         values = int(first) + int(step) * np.arange(len(values))
     return values.astype(dtype).repeat(repeat)
 

@@ -440,9 +440,7 @@ def compose(
                 )
     own = {k: v for k, v in params.items() if k in op.params and v is not None}
     own |= {
-        k: "None"
-        for k, v in params.items()
-        if v is None and k in op.params and _says_something(op.params[k])
+        k: "None" for k, v in params.items() if v is None and k in op.params and _says_something(op.params[k])
     }
     if user:
         op.parse(user)  # raises, with the nearest name
