@@ -5,6 +5,7 @@
     clock      virtual time           network   late, broken and divided connections, with ZeroMQ's semantics
     processes  the rules, driven as the real loops drive them; they crash, stop and lose replies
     program    what a worker trains   faults    what goes wrong, and when
+    disk       tears, fills up, lies
     injector   does it                intruder   a stranger, who does not belong
     oracle     what must hold         runner    many seeds on several cores      report    words for people
 

@@ -97,7 +97,8 @@ def _of_a_member(rng: random.Random, world: World) -> list[list[Any]]:
     rank = rng.randrange(world.scenario.num_workers)
     if world.scheduler.job_state != "running" or not world.by_name(f"worker {rank}").is_there:
         return []  # whoever comes first is the one
-    hello = Hello(1, VERSION, world.job, "worker", rank, 0, rng.getrandbits(60), "")
+    seq = rng.choice((1, 1 << 40))
+    hello = Hello(seq, VERSION, world.job, "worker", rank, 0, rng.getrandbits(60), "")
     return [encode(hello), encode(_push(rng, world)), encode(Leave(2))]
 
 

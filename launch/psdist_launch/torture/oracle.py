@@ -175,6 +175,14 @@ class Oracle:
                 self._missing(who, member, lost, "though it was there in an earlier read")
         place.read[worker.column] = held
 
+    def kept(self, where: Place, what: str, clock: int, value: NDArray[Any]) -> None:
+        """A slice was kept somewhere: as a copy, or in a snapshot."""
+        place = self._places[where]
+        who = f"{what}: {place.label}"
+        self._compare(who, place, clock, value)
+        if self._scenario.decodes and place.spec.is_exact:
+            self._decode(who, place, value)
+
     def _missing(self, who: str, member: WorkerProcess, rounds: int, though: str) -> None:
         self.violation(f"{who}: push {_first(rounds)} of {member.name} is missing, {though}")
 
@@ -255,15 +263,16 @@ class Oracle:
         scenario = self._scenario
         for where, value, clock, is_copy in self._world.held_values():
             place = self._places[where]
-            who = f"{'the copy of ' if is_copy else ''}{place.label} in the end"
+            who = f"{place.label} in the end"
             if is_copy:
-                self._compare(who, place, clock, value)
-            elif self.is_finished:
+                self.kept(where, "a copy in the end", clock, value)
+                continue
+            if self.is_finished:
                 self._compare(who, place, max(scenario.num_steps), value)
             if not (scenario.decodes and place.spec.is_exact):
                 continue
             held = self._decode(who, place, value)
-            if held is None or is_copy:
+            if held is None:
                 continue
             for worker in self._world.workers:
                 ended_well = self.is_finished and worker.exit_code == 0

@@ -233,6 +233,7 @@ class ServerProcess(Process):
             token=self.token,
             heartbeat_s=HEARTBEAT_S,
             dead_after_s=DEAD_AFTER_S,
+            snapshot_every=world.scenario.snapshot_every,
         )
         self._membership = Membership(
             job=world.job,
@@ -279,6 +280,9 @@ class ServerProcess(Process):
         server, membership = self._rules, self._membership
         now = self.clock.read()
         self._send(server.tick(now))
+        if self.world.disk is not None and server.view is not None:
+            for taken in server.taken():
+                self.world.disk.write(taken, server.view.num_servers)
         if server.fenced:
             membership.end(server.fenced)
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))

@@ -80,6 +80,8 @@ class Scenario:
     slice_nbytes: int
     replicas: int
     is_elastic: bool
+    snapshot_every: int  # rounds; 0: no snapshots
+    disk: str  # honest; full, from time to time; or it lies about what is safe
     programs: tuple[tuple[Step, ...], ...]  # by worker
     think_s: tuple[float, ...]  # by worker: the mean time that a step computes
     encodes: bool  # run every message through the codec, not only those with arrays
@@ -132,6 +134,8 @@ class Scenario:
             slice_nbytes=16384 if len(keys) > 3 or keys[-1].key == "large" else rng.choice((64, 128, 16384)),
             replicas=replicas,
             is_elastic=is_elastic,
+            snapshot_every=rng.randint(1, 2) if rng.random() < 0.12 else 0,
+            disk=rng.choice(("honest", "honest", "full", "lies")),
             programs=programs,
             think_s=tuple(think_s),
             encodes=rng.random() < 0.25,
@@ -147,7 +151,7 @@ class Scenario:
 
     def without_faults(self) -> Scenario:
         """The same job on a perfect day."""
-        return replace(self, faults=(), late=0.0, duplicates=0.0, drift=0.0)
+        return replace(self, faults=(), late=0.0, duplicates=0.0, drift=0.0, snapshot_every=0)
 
     @property
     def num_columns(self) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from psdist.wire import BadMessage
 
 from .clock import Events
+from .disk import Disk
 from .injector import Faults
 from .network import Network, Parcel
 from .oracle import Oracle
@@ -63,6 +64,7 @@ class World:
         self.network = Network(self)
         self.oracle = Oracle(self)
         self.faults = Faults(self)
+        self.disk = Disk(self) if scenario.snapshot_every else None
         self.launcher = Launcher(self)
         self._scheduler = SchedulerProcess(self, "scheduler", -1)
         self.processes: list[Process] = [
@@ -117,6 +119,13 @@ class World:
 
     def run(self) -> Outcome:
         """Let it all happen."""
+        try:
+            return self._run()
+        finally:
+            if self.disk is not None:
+                self.disk.close()
+
+    def _run(self) -> Outcome:
         began = perf_counter()
         events = self.events
         self._scheduler.begin()
