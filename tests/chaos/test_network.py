@@ -56,7 +56,8 @@ def wired(folder: Path) -> Iterator[Callable[..., Wired]]:
     with ExitStack() as stack:
 
         def make(workers: int = 2, servers: int = 2, **env: Any) -> Wired:
-            job = stack.enter_context(Bare(folder, workers, servers, LIVELY | env))
+            apart = {"PSDIST_SHM_BYTES": 0}  # as on hosts of their own: arrays go over the links
+            job = stack.enter_context(Bare(folder, workers, servers, LIVELY | apart | env))
             job.scheduler()
             fronts, uplinks = [], []
             for rank in range(servers):
@@ -102,6 +103,16 @@ def test_connections_that_are_reset_in_mid_frame_change_no_bit(
     one.train()
     assert_all_well(one, faultless())
     assert sum(link.num_resets for link in one.fronts) >= 5
+
+
+@slice_
+def test_resets_while_arrays_travel_through_memory_change_no_bit(wired: Any, faultless: Any) -> None:
+    one = wired(PSDIST_SHM_BYTES=1 << 30)
+    for link in one.fronts:
+        link.shape(reset_every=150_000)  # the first values are frames, and must get through
+    one.train(rounds=400)
+    assert_all_well(one, faultless(), 400)
+    assert sum(link.num_resets for link in one.fronts) >= 2
 
 
 @pytest.mark.parametrize("role", ["server", "worker"])

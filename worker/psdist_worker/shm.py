@@ -73,6 +73,7 @@ class Sharing:
         self.segment: Segment | None = None
         self._turn = itertools.count(1)
         self._asked: dict[Peer, m.Share] = {}  # not answered yet
+        self._have_shared: set[Peer] = set()
         self._counters: dict[Peer, Counter] = {}
         self._servers: dict[Peer, _Server] = {}
         self._blocks: dict[int, list[Array]] = {}  # by seq: where its arrays were copied to
@@ -138,6 +139,7 @@ class Sharing:
             self._tell(f"server {peer}: {e}")
             return True
         self._servers[peer] = _Server(window, asked.turn)
+        self._have_shared.add(peer)
         self._counters[peer].add_one()  # so that it knows that we can
         _log.info("arrays for server %d travel through memory", peer)
         return True
@@ -161,8 +163,11 @@ class Sharing:
             self._counters[peer].add_one()
 
     def frames(self, peer: Peer, seq: int, made: Draft, now: float) -> list[Any] | None:
-        """A push as frames; None: not now, too much is on its way."""
+        """A push or a pull as frames; None: not now, too much is on its way, or the connection is new and the
+        server's answer to our offer is."""
         server = self._servers.get(peer)
+        if server is None and peer in self._asked and peer in self._have_shared:
+            return None
         segment = self.segment
         if server is None or segment is None or not made.large:
             return list(made.frames())
