@@ -27,7 +27,7 @@ from .cluster import Member
 
 __all__ = ["SchedulerContact", "ask_status", "where"]
 
-_EVERY_S = 0.25  # from one question to the next: a dead scheduler's last answer is that old
+_EVERY_S = 0.05  # from one question to the next: a dead scheduler's last answer is that old
 _JOINING_EVERY_S = 0.2  # until the job runs
 _MAX_MESSAGE = 1 << 22  # bytes; a report is a few KB
 
