@@ -18,7 +18,9 @@ __all__ = ["generator", "seed"]
 
 _lock = threading.Lock()  # guards _generators and _seed
 _generators: dict[Context, np.random.Generator] = {}
-_seed = np.random.SeedSequence()
+_seed: np.random.SeedSequence | None = (
+    None  # None: drawn from the system at first use; numpy.random loads late
+)
 
 
 def seed(seed_state: int, ctx: Context | str = "all") -> None:
@@ -38,10 +40,12 @@ def seed(seed_state: int, ctx: Context | str = "all") -> None:
 
 def generator(ctx: Context | None = None) -> np.random.Generator:
     """The generator of a device, by default of the current one."""
+    global _seed
     ctx = ctx or current_context()
     found = _generators.get(ctx)
     if found is None:
         with _lock:
+            _seed = _seed or np.random.SeedSequence()
             child = np.random.SeedSequence(_seed.entropy, spawn_key=(ctx.device_typeid, ctx.device_id))
             found = _generators.setdefault(
                 ctx, np.random.Generator(np.random.SFC64(child))

@@ -6,7 +6,6 @@ logarithm of the density and its derivatives.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import read
 from .registry import op
 from .special import digamma, gammaln
 
@@ -104,13 +104,6 @@ def _backward(
     return (None if by_sample is None else (share * by_sample).astype(sample.dtype), *grads)
 
 
-def _name_arrays(kernel: Any, names: tuple[str, ...]) -> None:
-    signature = inspect.signature(kernel, eval_str=True)
-    *arrays, option = signature.parameters.values()
-    named = [a.replace(name=n) for a, n in zip(arrays, names, strict=True)]
-    kernel.__signature__ = signature.replace(parameters=[*named, option])
-
-
 def _register(density: Callable[..., _Result], name: str, doc: str) -> None:
     names = density.__code__.co_varnames[1 : density.__code__.co_argcount]
     kernel: Callable[..., Any]
@@ -127,9 +120,9 @@ def _register(density: Callable[..., _Result], name: str, doc: str) -> None:
 
         kernel = two
     kernel.__doc__ = f"The density at `sample` of {doc}; its logarithm with `is_log`."
-    _name_arrays(kernel, ("sample", *names))
+    takes = read(kernel)._replace(positional=("sample", *names))
     line = f"(*s), {', '.join('(*a)' for _ in names)} -> (*s)"
-    new = op(line, name=f"_random_pdf_{name}", aliases=[f"random_pdf_{name}"])(kernel)
+    new = op(line, name=f"_random_pdf_{name}", aliases=[f"random_pdf_{name}"], arguments=takes)(kernel)
     new.gradient(
         lambda g, y, sample, *parameters, is_log: _backward(density, g, y, sample, parameters, is_log)
     )

@@ -115,22 +115,23 @@ def _choice(choices: tuple[Any, ...]) -> Callable[[Any], Any]:
     return parse
 
 
+_SIMPLE: dict[Any, Callable[[Any], Any]] = {
+    bool: _as_bool,
+    int: _as_int,
+    float: float,
+    str: str,
+    DType: _as_dtype,
+    tuple[int, ...]: _as_shape,
+    tuple[int | None, ...]: _as_slice_tuple,
+    tuple[float, ...]: _as_floats,
+    Axis: _as_axis,
+    Any: lambda value: value,
+}
+
+
 def _parser(annotation: Any) -> Callable[[Any], Any]:
-    simple: dict[Any, Callable[[Any], Any]] = {
-        bool: _as_bool,
-        int: _as_int,
-        float: float,
-        str: str,
-        DType: _as_dtype,
-        tuple[int, ...]: _as_shape,
-        tuple[int | None, ...]: _as_slice_tuple,
-        tuple[float, ...]: _as_floats,
-        Axis: _as_axis,
-    }
-    if annotation in simple:
-        return simple[annotation]
-    if annotation is Any:
-        return lambda value: value
+    if annotation in _SIMPLE:
+        return _SIMPLE[annotation]
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return _choice(typing.get_args(annotation))
@@ -139,6 +140,11 @@ def _parser(annotation: Any) -> Callable[[Any], Any]:
         assert len(inner) == 1, annotation
         return _optional(_parser(inner[0]))
     raise AssertionError(f"no parser for a parameter of type {annotation}")
+
+
+_read: dict[
+    tuple[Any, str], tuple[Any, Callable[[Any], Any]]
+] = {}  # a type as written, and where -> type, parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +157,17 @@ class Param:
     parse: Callable[[Any], Any]
 
     @classmethod
-    def of(cls, name: str, annotation: Any, default: Any) -> Param:
-        return cls(name, default, annotation, _parser(annotation))
+    def of(cls, name: str, written: Any, default: Any, scope: dict[str, Any] | None = None) -> Param:
+        """A parameter whose type is given, or `written` in a module with the names of `scope`."""
+        key = (written, scope["__name__"] if scope else "")
+        found = _read.get(key)
+        if found is None:
+            annotation = written
+            if isinstance(written, str):  # of our own source
+                hints = types.SimpleNamespace(__annotations__={"type": written})
+                annotation = typing.get_type_hints(hints, scope)["type"]
+            found = _read[key] = annotation, _parser(annotation)
+        return cls(name, default, *found)
 
     @property
     def is_required(self) -> bool:

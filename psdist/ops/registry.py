@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GraphError, ShapeError
+from .arguments import Arguments, read
 from .params import REQUIRED, Param, parse_params
 from .signature import Shape, Signature, Where
 
@@ -102,8 +103,7 @@ class Op:
         if self.signature is not None:
             lines += ["Shapes", f"    {self.signature.text}"]
             lines += [
-                f"    {n}: computed from {', '.join(inspect.signature(f).parameters)}"
-                for n, f in self.signature.where.items()
+                f"    {n}: computed from {', '.join(needs)}" for n, needs in self.signature.needs.items()
             ]
         lines += [
             "",
@@ -227,10 +227,9 @@ class Op:
     def gradient(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: `function(*heads, *outputs, *inputs, **params)` gives the inputs' gradients."""
         self.gradient_kernel = function
-        names = inspect.signature(function).parameters
-        self.gradient_asks = frozenset(names) & {"needs", "is_train"}
-        positional = [p for p in names.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.unused = frozenset(i for i, p in enumerate(positional) if p.name.startswith("_"))
+        takes = read(function)
+        self.gradient_asks = frozenset(takes.keywords) & {"needs", "is_train"}
+        self.unused = frozenset(i for i, name in enumerate(takes.positional) if name.startswith("_"))
         return function
 
     def backward(
@@ -284,31 +283,30 @@ def op(
     ufunc: np.ufunc | None = None,
     ignores_head: bool = False,
     passes: bool = False,
+    arguments: Arguments | None = None,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Register the decorated kernel as an operator (see the module's head).
 
     `shape(ins, params, outs)` stands in for a signature where one line cannot say it. `types` is such a line for
     dtypes: a capital letter is one dtype throughout, a lower-case word a dtype or a parameter. `active` names the
     inputs in use, where a parameter such as `no_bias` decides that. `passes` says that the first output is the
-    first input, reshaped at most.
+    first input, reshaped at most. `arguments` are the kernel's, where its own code is more general than they.
     """
 
     def register(kernel: Callable[..., Any]) -> Op:
-        arguments = inspect.signature(kernel, eval_str=True).parameters.values()
-        arrays = [a for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.VAR_POSITIONAL)]
-        keywords = [a for a in arguments if a.kind is a.KEYWORD_ONLY]
+        takes = arguments or read(kernel)
         params = {
-            a.name: Param.of(a.name, a.annotation, REQUIRED if a.default is a.empty else a.default)
-            for a in keywords
-            if a.name not in _INJECTED
+            key: Param.of(key, kind, takes.defaults.get(key, REQUIRED), kernel.__globals__)
+            for key, kind in takes.keywords.items()
+            if key not in _INJECTED
         }
         visible = num_visible
         new = Op(
             name=name or kernel.__name__,
             kernel=kernel,
-            inputs=tuple(a.name for a in arrays),
-            optional=frozenset(a.name for a in arrays if a.default is not a.empty),
-            variadic=any(a.kind is a.VAR_POSITIONAL for a in arrays),
+            inputs=(*takes.positional, takes.rest) if takes.rest else takes.positional,
+            optional=takes.optional,
+            variadic=takes.rest is not None,
             params=params,
             signature=Signature(signature, where or {}) if signature else None,
             shape_rule=shape,
@@ -320,7 +318,7 @@ def op(
             num_visible_rule=(lambda _: visible) if isinstance(visible, int) else visible,
             active_rule=active,
             ufunc=ufunc,
-            asks=frozenset(a.name for a in keywords if a.name in _INJECTED),
+            asks=frozenset(_INJECTED) & takes.keywords.keys(),
             aliases=tuple(aliases),
             ignores_head=ignores_head,
             passes=passes,

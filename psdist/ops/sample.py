@@ -6,21 +6,23 @@ numbers for each element of arrays of parameters.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from .arguments import Arguments
 from .params import INT32, DType
 from .registry import Params, op
 from .signature import Shape
 
+if TYPE_CHECKING:
+    from numpy.random import Generator  # 11 ms to load, needed by who draws
+
 Array = NDArray[Any]
-Generator = np.random.Generator
 
 
 def _float_types(ins: list[str | None], params: Params) -> Any:
@@ -90,12 +92,12 @@ def _nothing(*_arrays: Array, **_params: Any) -> None:
     """A draw has no gradient."""
 
 
-def _signature(arrays: tuple[str, ...], options: dict[str, tuple[Any, Any]]) -> inspect.Signature:
-    """What a kernel's own signature would be: arrays, then options with their types and defaults, then `rng`."""
-    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(n, kinds[0]) for n in arrays]
-    parameters += [inspect.Parameter(n, kinds[1], default=d, annotation=t) for n, (t, d) in options.items()]
-    return inspect.Signature([*parameters, inspect.Parameter("rng", kinds[1], annotation=Generator)])
+def _arguments(arrays: tuple[str, ...], options: dict[str, tuple[Any, Any]]) -> Arguments:
+    """What a kernel of its own would take: arrays, then options with their types and defaults, then `rng`."""
+    types = {n: t for n, (t, _) in options.items()}
+    return Arguments(
+        arrays, frozenset(), None, {**types, "rng": Any}, {n: d for n, (_, d) in options.items()}
+    )
 
 
 _SHAPE: dict[str, tuple[Any, Any]] = {
@@ -123,19 +125,15 @@ def _register(
     kernel.__doc__ = f"Numbers drawn from {doc}: an array of `shape`."
     like.__doc__ = f"Numbers drawn from {doc}, in the shape and dtype of `data`."
     sample.__doc__ = f"For each element of the arrays, `shape` numbers drawn from {doc}."
-    _sign(kernel, _signature((), {**numbers, **_SHAPE}))
-    _sign(like, _signature(("data",), numbers))
-    _sign(sample, _signature(arrays, {"shape": (tuple[int, ...], ()), "dtype": (DType | None, None)}))
     aliases = [f"random_{name}", *([name] if name in ("uniform", "normal") else [])]
-    op("-> (*out)", name=f"_random_{name}", aliases=aliases, types=_float_types, where=_GIVEN_OR_ONE)(kernel)
-    op("(*s) -> (*s)", name=f"_random_{name}_like")(like).gradient(_nothing)
+    op("-> (*out)", name=f"_random_{name}", aliases=aliases, types=_float_types, where=_GIVEN_OR_ONE,
+       arguments=_arguments((), {**numbers, **_SHAPE}))(kernel)  # fmt: skip
+    takes = _arguments(("data",), numbers)
+    op("(*s) -> (*s)", name=f"_random_{name}_like", arguments=takes)(like).gradient(_nothing)
     sides = ", ".join("(*s)" for _ in arrays)
+    takes = _arguments(arrays, {"shape": (tuple[int, ...], ()), "dtype": (DType | None, None)})
     op(f"{sides} -> (*out)", name=f"_sample_{name}", aliases=[f"sample_{name}"], types=_float_types,
-       where={"out": lambda s, shape: s + shape})(sample).gradient(_nothing)  # fmt: skip
-
-
-def _sign(function: Any, signature: inspect.Signature) -> None:
-    function.__signature__ = signature
+       where={"out": lambda s, shape: s + shape}, arguments=takes)(sample).gradient(_nothing)  # fmt: skip
 
 
 _GIVEN_OR_ONE = {"out": lambda shape: shape or (1,)}

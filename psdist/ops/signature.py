@@ -12,13 +12,14 @@ Inference runs in every direction the line allows: 0 is a size not known yet, No
 
 from __future__ import annotations
 
-import inspect
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ShapeError
+from .arguments import read
 
 __all__ = ["Shape", "Signature", "broadcast_shapes", "merge_shapes", "partial"]
 
@@ -48,6 +49,7 @@ class _Pattern:
         return cls(names[:i], names[i].lstrip("*"), names[i + 1 :], text)
 
 
+@functools.cache
 def _parse_side(text: str) -> tuple[_Pattern, ...]:
     return tuple(_Pattern.parse(part) for part in re.findall(r"\([^()]*\)", text))
 
@@ -88,12 +90,12 @@ class Signature:
     where: Where = field(default_factory=dict)
     inputs: tuple[_Pattern, ...] = ()
     outputs: tuple[_Pattern, ...] = ()
-    _needs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what each `where` function asks for
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what each `where` function asks for
 
     def __post_init__(self) -> None:
         left, right = self.text.split("->")
         self.inputs, self.outputs = _parse_side(left), _parse_side(right)
-        self._needs = {name: tuple(inspect.signature(f).parameters) for name, f in self.where.items()}
+        self.needs = {name: read(f).positional for name, f in self.where.items()}
 
     @property
     def broadcasts(self) -> bool:
@@ -168,7 +170,7 @@ class Signature:
         for name, function in self.where.items():
             arguments = []
             waits = not hasattr(function, "takes_unknown_sizes")
-            for need in self._needs[name]:
+            for need in self.needs[name]:
                 value = runs.get(need, sizes.get(need)) if need not in params else params[need]
                 if need not in params and (
                     value is None or (waits and (value == 0 or (isinstance(value, tuple) and 0 in value)))
