@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-kv test lint types unit recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo bench-kv test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ types: $(VENV)/.test ## mypy --strict
 
 unit: $(VENV)/.test ## pytest on two processes
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+parity: $(VENV)/.test ## compare every operator with MXNet 1.9.1's own answers, and list the names still missing
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/parity
+	@$(BIN)/python tests/parity/scope.py
 
 recovery: $(VENV)/.test ## jobs whose processes die and come back: failover, elastic workers, snapshots
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
