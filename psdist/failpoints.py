@@ -80,8 +80,8 @@ class Failpoints:
                 if order.count == self._counts[step]:
                     order.carry_out()
 
-    def at(self, moment: str, message: object) -> None:
-        """This process is at `moment` of a message."""
+    def at(self, moment: str, message: object, who: bytes = b"") -> None:
+        """This process is at `moment` of a message; `who` is its connection, for psdist/stamps.py."""
         self.reached(f"{moment}-{type(message).__name__}")
 
 

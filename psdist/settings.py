@@ -261,6 +261,13 @@ class Settings:
         str,
     )
 
+    stamps_dir: str = _setting(
+        "PSDIST_STAMPS",
+        "",
+        "a folder where every process leaves when it did what: `psdist bench --profile`",
+        str,
+    )
+
     def __post_init__(self) -> None:
         if self.dead_after_s < 2 * self.heartbeat_s:
             raise ConfigError(

@@ -11,20 +11,37 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psdist
 from psdist.errors import ConfigError, PSError
 from psdist.settings import Settings
 
+from .bench import command as bench
 from .cluster import Cluster, is_loopback, resolve_command
 from .local import Job, JobFolder, check_port, free_port, new_name, running_jobs
-from .logs import Screen
+from .logs import QuietScreen, Screen
 from .torture import command as torture
 
 __all__ = ["main"]
+
+# A job of ours that needs none of the options of `run`.
+_PLAIN: dict[str, Any] = {
+    "job": "",
+    "host": "127.0.0.1",
+    "port": None,
+    "insecure": False,
+    "grace": 5.0,
+    "replicas": 0,
+    "elastic": "",
+    "restarts": 0,
+    "snapshot_dir": "",
+    "restore": "",
+    "guard": "",
+    "server_module": "",
+}
 
 _RUN_HELP = """\
 Starts a scheduler, servers, and workers that each run the command after `--`. Everything a process prints
@@ -161,22 +178,17 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--plot", metavar="PATH", default="digits.png", help="the picture (default: %(default)s)"
     )
-    demo.set_defaults(
-        action=_demo,
-        name="demo",
-        job="",
-        host="127.0.0.1",
-        port=None,
-        insecure=False,
-        grace=5.0,
-        replicas=0,
-        elastic="",
-        restarts=0,
-        snapshot_dir="",
-        restore="",
-        guard="",
-        server_module="",
+    demo.set_defaults(action=_demo, name="demo", **_PLAIN)
+
+    benched = commands.add_parser(
+        "bench",
+        help="measure how fast parameters are exchanged on this machine",
+        usage="psdist bench [-n WORKERS] [-s SERVERS] [--profile] [options]",
+        description="Measures push and pull of large and small arrays, and with --profile where a round's time goes.",
     )
+    _add_sizes(benched)
+    bench.add_arguments(benched)
+    benched.set_defaults(action=_bench, name="bench", **_PLAIN)
 
     status = commands.add_parser("status", help="show a running job")
     status.add_argument(
@@ -267,7 +279,25 @@ def _demo_script() -> Path:
     raise ConfigError(f"the demo's script is missing: looked for {' and '.join(map(str, places))}")
 
 
-def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
+def _bench(options: argparse.Namespace) -> int:
+    _refuse_command(options)
+
+    def launch(options: argparse.Namespace, program: tuple[str, ...], variables: Mapping[str, str]) -> int:
+        screen = QuietScreen.on(sys.stdout.buffer, sys.stderr.buffer)
+        code = _launch(options, (sys.executable, *program), screen, variables)
+        if code:
+            screen.show_kept()
+        return code
+
+    return bench.run(options, launch)
+
+
+def _launch(
+    options: argparse.Namespace,
+    command: tuple[str, ...],
+    screen: Screen | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> int:
     from .contact import SchedulerContact  # loads ZeroMQ; --help need not wait for it
     from .keys import write_keys
     from .supervise import Supervisor
@@ -295,9 +325,9 @@ def _launch(options: argparse.Namespace, command: tuple[str, ...]) -> int:
             replicas=options.replicas,
             elastic=_elastic(options.elastic),
             restarts=options.restarts,
-            variables=_variables(options),
+            variables={**_variables(options), **(variables or {})},
         )
-        screen = Screen.on(sys.stdout.buffer, sys.stderr.buffer)
+        screen = screen or Screen.on(sys.stdout.buffer, sys.stderr.buffer)
         with (
             Supervisor(
                 cluster, screen, base=os.environ, folder=str(folder.path), grace_s=options.grace

@@ -9,11 +9,12 @@ one plain line.
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from collections import deque
+from typing import BinaryIO, Self
 
 from .cluster import Member
 
-__all__ = ["BAR_OWNER", "Lines", "Screen"]
+__all__ = ["BAR_OWNER", "Lines", "QuietScreen", "Screen"]
 
 BAR_OWNER = Member("worker", 0)
 
@@ -70,7 +71,7 @@ class Screen:
         self._foot: tuple[str, bytes] | None = None  # the bar drawn now: its stream, its text
 
     @classmethod
-    def on(cls, out: BinaryIO, err: BinaryIO) -> Screen:
+    def on(cls, out: BinaryIO, err: BinaryIO) -> Self:
         """A screen that draws bars and colours as far as `err` is a terminal."""
         if not err.isatty() or os.environ.get("TERM") == "dumb":
             return cls(out, err, colour=False, width=None)
@@ -123,6 +124,27 @@ class Screen:
             return
         _write_all(self._streams["err"], _ERASE + (foot[1] if foot else b""))
         self._foot = foot
+
+
+class QuietScreen(Screen):
+    """Shows what workers print, and keeps what the others log, for the case that something fails."""
+
+    _MOST = 200
+
+    def __init__(self, out: BinaryIO, err: BinaryIO, *, colour: bool, width: int | None) -> None:
+        super().__init__(out, err, colour=colour, width=width)
+        self._kept: deque[tuple[Member, str, bytes]] = deque(maxlen=self._MOST)
+
+    def lines(self, member: Member, stream: str, lines: list[bytes]) -> None:
+        if member.role == "worker":
+            super().lines(member, stream, lines)
+        else:
+            self._kept.extend((member, stream, line) for line in lines)
+
+    def show_kept(self) -> None:
+        """What it has kept back."""
+        for member, stream, line in self._kept:
+            super().lines(member, stream, [line])
 
 
 def _write_all(stream: BinaryIO, data: bytes) -> None:

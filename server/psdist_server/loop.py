@@ -22,8 +22,8 @@ from typing import Any, Final, Self
 import zmq
 
 from psdist.errors import ConfigError
-from psdist.failpoints import open_failpoints
 from psdist.settings import Settings
+from psdist.stamps import Stamps, open_points
 from psdist.wire import BadMessage, Message, decode, encode
 from psdist.wire import messages as m
 from psdist.wire.codec import OldTurn
@@ -36,6 +36,7 @@ from .scheduler import Scheduler
 from .server import Server
 from .shard import SCHEDULER, Destination, Out, Shard
 from .shm import Sharing
+from .timed import time_rules
 
 __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
 
@@ -54,7 +55,7 @@ class Loop:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._points = open_failpoints(settings)
+        self._points = open_points(settings)
         self._context: zmq.Context[sockets.Socket] = zmq.Context()
         self._poller = zmq.Poller()
         self._gate: sockets.Gate | None = None
@@ -149,6 +150,8 @@ class Loop:
             if frames is None:
                 return
             sender = frames.pop(0).bytes
+            if self._points is not None:
+                self._points.reached("came")
             try:
                 message = self._decode(sender, frames)
             except OldTurn as e:  # it was under way when its connection broke: what is new says Hello first
@@ -159,10 +162,10 @@ class Loop:
                 self._refuse(sender, e)
                 continue
             if self._points is not None:
-                self._points.at("receive", message)
+                self._points.at("receive", message, sender)
             out = self._step(sender, message, time.monotonic())
             if self._points is not None:
-                self._points.at("handled", message)
+                self._points.at("handled", message, sender)
             self._send(out)
 
     def _decode(self, sender: bytes, frames: list[Any]) -> Message:
@@ -185,13 +188,13 @@ class Loop:
     def _put(self, sock: sockets.Socket, message: Message, destination: Destination | None = None) -> bool:
         """Give a message to a socket; whether it took it."""
         if self._points is not None:
-            self._points.at("send", message)
+            self._points.at("send", message, destination or b"")
         if destination is None:
             is_sent = sockets.send(sock, encode(message))
         else:
             is_sent = sockets.send(sock, [destination, *self._encode(destination, message)])
         if self._points is not None:
-            self._points.at("sent", message)
+            self._points.at("sent", message, destination or b"")
         self.num_undelivered += not is_sent
         return is_sent
 
@@ -283,6 +286,7 @@ class ServerLoop(Loop):
         self._sharing = Sharing(settings.shm_nbytes)
         token = secrets.randbits(63)
         self._disk = Disk(settings) if settings.snapshot_dir else None
+        self._untimed = time_rules(self._points) if isinstance(self._points, Stamps) else None
         self._server = Server(
             settings.job,
             incarnation=settings.incarnation,
@@ -312,6 +316,9 @@ class ServerLoop(Loop):
     def close(self) -> None:
         if (disk := getattr(self, "_disk", None)) is not None:
             disk.close()
+        if (untimed := getattr(self, "_untimed", None)) is not None:
+            self._untimed = None
+            untimed(self._server.rank)
         super().close()
         if (sharing := getattr(self, "_sharing", None)) is not None:  # not when the sockets failed
             sharing.close()

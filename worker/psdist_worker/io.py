@@ -28,9 +28,9 @@ import zmq.auth
 import zmq.utils.garbage  # now, not at the first send: so its exit handler runs after the store's, which sends
 
 from psdist.errors import PSError, TransportError
-from psdist.failpoints import Failpoints, open_failpoints
 from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
+from psdist.stamps import Points, Stamps, open_points
 from psdist.wire import BadMessage, decode, encode
 from psdist.wire import messages as m
 from psdist.wire.codec import OldTurn, frame_limit
@@ -67,7 +67,7 @@ class IO:
     def __init__(self, client: Client, settings: Settings, sharing: Sharing) -> None:
         self._client = client
         self._settings = settings
-        self._points = open_failpoints(settings)
+        self._points = open_points(settings)
         self._sharing = sharing
         self._todo: deque[Callable[[float], None]] = deque()
         self._bell_in, self._bell_out = socket.socketpair()
@@ -95,6 +95,8 @@ class IO:
 
     def do(self, work: Callable[[float], None]) -> None:
         """Have the thread call `work(now)`, which may call the client. May be called by any thread."""
+        if self._points is not None:
+            self._points.reached("do")
         self._todo.append(work)
         if not self._has_rung:
             self._has_rung = True
@@ -111,6 +113,8 @@ class IO:
             self._ring()
             self._thread.join()
         self._context.destroy(linger=0)
+        if isinstance(self._points, Stamps):
+            self._points.write(self._client.rank)
         self._sharing.close()
         self._bell_in.close()
         self._bell_out.close()
@@ -158,7 +162,7 @@ class _Loop:
         sharing: Sharing,
         context: zmq.Context[_Socket],
         bell: socket.socket,
-        points: Failpoints | None,
+        points: Points | None,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -260,6 +264,8 @@ class _Loop:
                 heapq.heappop(heap)  # given up before it was sent
                 continue
             parts: list[Any] | None
+            if self._points is not None:
+                self._points.at("make", send.message)
             if request is None or request.draft is None:
                 parts = list[Any](encode(send.message))
             else:
@@ -291,6 +297,8 @@ class _Loop:
                 frames = sock.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            if self._points is not None:
+                self._points.reached("came")
             try:
                 message = decode(frames, sharing.memory(peer))
             except OldTurn:
