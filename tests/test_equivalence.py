@@ -55,6 +55,19 @@ def test_two_workers_learn_the_very_bits_that_one_process_with_two_devices_learn
         np.testing.assert_array_equal(on_workers[name].view(np.uint32), value.view(np.uint32), err_msg=name)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["lamb", "lars"])
+def test_so_they_do_with_an_optimizer_that_looks_at_whole_arrays(optimizer, tmp_path):
+    alone = train(tmp_path / "alone", "local", "--num-devices", "2", "--optimizer", optimizer)
+    for num_servers in (1, 3):
+        launcher = cluster(2, num_servers)
+        on_workers = train(tmp_path / "digits", "dist_sync", "--optimizer", optimizer, launcher=launcher)
+        for name, value in alone.items():
+            np.testing.assert_array_equal(
+                on_workers[name].view(np.uint32), value.view(np.uint32), err_msg=name
+            )
+
+
 def test_other_seeds_give_other_bits(on_two_devices, tmp_path):
     other = train(tmp_path / "digits", "local", "--num-devices", "2", "--seed", "6")
     assert not np.array_equal(other["arg:fc2_weight"], on_two_devices["arg:fc2_weight"])

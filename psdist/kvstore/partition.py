@@ -24,20 +24,26 @@ class Slice:
     length: int
 
 
-def partition(key: int, length: int, itemsize: int, num_servers: int, slice_nbytes: int) -> tuple[Slice, ...]:
+def partition(
+    key: int, length: int, itemsize: int, num_servers: int, slice_nbytes: int, *, together: bool = False
+) -> tuple[Slice, ...]:
     """The slices of an array of `length` elements whose key has the number `key`, in order of offset.
 
     Slices have at most `slice_nbytes` bytes and, up to one cache line, the same size. Small arrays stay
     whole, on a server that the number draws; larger ones go round the servers from there, so that no two
     servers' shares of one array differ by more than a slice. An empty array is one slice of nothing.
+
+    `together`: all slices are on the server that the number draws, for optimizers that look at whole arrays. A
+    pure function cannot balance by size: whoever joins later must come to the same, and knows fewer keys.
     """
     nbytes = length * itemsize
+    home, num_servers = key % num_servers, 1 if together else num_servers
     pieces = max(1, -(-nbytes // slice_nbytes), min(num_servers, nbytes // _SPREAD))
     if pieces > num_servers:
         pieces = -(-pieces // num_servers) * num_servers  # the same number for each
     step = max(1, _ALIGN // itemsize)
     each = max(step, -(-length // (pieces * step)) * step)  # rounded up to a cache line
     return tuple(
-        Slice((key + i) % num_servers, offset, min(each, length - offset))
+        Slice(home if together else (key + i) % num_servers, offset, min(each, length - offset))
         for i, offset in enumerate(range(0, max(length, 1), each))
     )

@@ -73,14 +73,15 @@ class LARS(_LARSOfRule):  # type: ignore[misc]  # made from its rule
 
     def _rule_for(self, index: Any) -> Rule:
         name = self.idx2name.get(index, str(index))
-        self.scaled = "none" if name.endswith(("gamma", "beta", "bias")) else "all"
+        self.scaled = "none" if name.endswith(lars.UNSCALED) else "all"
         rule: Rule = self.rule
         return rule
 
     def to_wire(self) -> tuple[str, dict[str, Any]]:
-        self.scaled = "matrices"  # a server knows shapes, not what names mean
-        wire: tuple[str, dict[str, Any]] = super().to_wire()
-        return wire
+        names = {f"i:{i}": name for i, name in self.idx2name.items() if isinstance(i, int)}
+        unscaled = " ".join(key for key, name in names.items() if name.endswith(lars.UNSCALED))
+        name, numbers = super().to_wire()
+        return name, numbers | {"scaled": "named", "unscaled": unscaled}
 
 
 class ccSGD(SGD):  # type: ignore[misc,valid-type]  # made from its rule

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .rule import Array, Rule, State, norm, rescaled, rule
 
-__all__ = ["LARS"]
+__all__ = ["LARS", "UNSCALED"]
+
+UNSCALED = ("gamma", "beta", "bias")  # how the names end of what keeps its rate
 
 
 @rule
@@ -21,7 +23,8 @@ class LARS(Rule):
         w ← w − lr · m
 
     r is 1 where a norm is 0, and for vectors: biases and normalisation's scales; `scaled` may say
-    otherwise. With `momentum_correction` the momentum follows a change of lr at once, as written above;
+    otherwise: for none, for all, or ("named") for keys that are called so, and those of `unscaled`.
+    With `momentum_correction` the momentum follows a change of lr at once, as written above;
     without, lr is in m. You et al., arXiv 1708.03888.
     """
 
@@ -31,10 +34,17 @@ class LARS(Rule):
     eta: float = 0.001
     eps: float = 0.0
     momentum_correction: bool = True
-    scaled: str = "matrices"  # or "all", "none"
+    scaled: str = "matrices"  # or "all", "none", "named"
+    unscaled: str = ""  # keys of a store, "i:3 i:5": not scaled where `scaled` is "named"
 
     def create_state(self, value: Array, /) -> State:
         return (np.zeros_like(value),) if self.momentum else ()
+
+    def for_key(self, name: str, /) -> Rule:
+        if self.scaled != "named":
+            return self
+        is_plain = name in self.unscaled.split() or (name.startswith("s:") and name.endswith(UNSCALED))
+        return replace(self, scaled="none" if is_plain else "all", unscaled="")
 
     def update(self, value: Array, grad: Array, state: State, /, *, lr: float, wd: float, t: int) -> None:
         g = rescaled(grad, value.dtype, self.rescale_grad, self.clip_gradient)

@@ -42,6 +42,7 @@ Number = float | int | bool | str | None
 Array = NDArray[Any]
 State = tuple[Array, ...]
 
+_NORM_BLOCK = 8192  # elements: OpenBLAS sums so many in one thread
 _BLOCK = 65536  # elements: a block of value, gradient, states and scratch stays in a 2 MB cache
 
 
@@ -60,6 +61,10 @@ class Rule:
     def update(self, value: Array, grad: Array, state: State, /, *, lr: float, wd: float, t: int) -> None:
         """Write the next `value` and `state` in place; `t` counts updates from 1. `grad` is only read."""
         raise NotImplementedError
+
+    def for_key(self, name: str, /) -> Rule:
+        """The rule for one key of a store, should its name ("s:fc1_bias" or "i:3") matter."""
+        return self
 
     def to_wire(self) -> tuple[str, dict[str, Number]]:
         """The rule's name and its numbers; `from_wire` is the way back."""
@@ -130,9 +135,14 @@ def rescaled(grad: Array, dtype: Any, rescale_grad: float, clip_gradient: float 
 
 
 def norm(x: Array) -> float:
-    """The Euclidean norm of all elements."""
+    """The Euclidean norm of all elements: the same bits whatever the number of BLAS threads, which sum more than
+    10,000 elements each a part."""
     flat = x.reshape(-1)
-    return math.sqrt(float(np.dot(flat, flat)))
+    total = 0.0
+    for start in range(0, flat.size, _NORM_BLOCK):
+        block = flat[start : start + _NORM_BLOCK]
+        total += float(np.dot(block, block))
+    return math.sqrt(total)
 
 
 class _Buffers(threading.local):

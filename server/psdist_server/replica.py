@@ -46,6 +46,7 @@ from psdist.wire.messages import (
     SetOptimizer,
     SetStaleness,
     Synced,
+    Tensor,
     Welcome,
 )
 
@@ -205,7 +206,7 @@ class Primary:
         for rank, link in links.items():
             if rank not in self.copies:
                 copy = self.copies[rank] = Copy(link)
-                copy.to_come = dict.fromkeys(self.shard.slices)
+                copy.to_come = dict.fromkeys(sorted(self.shard.slices))
                 message = settings_of(self.shard, link.next_seq(), epoch, self.number)
                 out += self._send(rank, copy, message, 0, now)
         return out + self.go_on(now)
@@ -214,10 +215,12 @@ class Primary:
         """Send slices that are to come, and the replies that were waited for."""
         out: Out = []
         for rank, copy in self.copies.items():
+            begun = -1  # a key whose slices go together, in the copy too
             for places in batches(self.shard, list(copy.to_come)):
-                if copy.in_flight >= _WINDOW:
+                if copy.in_flight >= _WINDOW and places[0][0] != begun:
                     break
                 pieces = [self.shard.slices[place] for place in places]
+                begun = places[-1][0] if pieces[-1].key.rule is not None else -1
                 for place in places:
                     del copy.to_come[place]
                 out += self._send_slices(rank, copy, pieces, now)
@@ -354,12 +357,26 @@ class Backup:
             message.values,
             strict=True,
         )
+        together: list[
+            tuple[Slice, Tensor, tuple[int, ...]]
+        ] = []  # of one key, until all its slices are there
         for number, offset, clock, after, group, grad in columns:
             piece = shard.slices[number, offset]
             piece.replay(message.ranks[group], clock, after)
-            shard.apply(piece, grad, clock, message.ranks[group])
+            if piece.key.rule is None:
+                shard.apply(piece, grad, clock, message.ranks[group])
+            else:
+                together.append((piece, grad, message.ranks[group]))
+                if len(together) == len(piece.key.slices):
+                    pieces, grads, ranks = zip(*together, strict=True)
+                    shard.apply_whole(pieces, grads, clock, ranks)
+                    together.clear()
             if piece.clock > shard.step_clock:
                 shard.step_clock = piece.clock
+        if together:
+            raise ProtocolError(
+                f"a round of {together[0][0].key.label} came in {len(together)} of its slices"
+            )
 
 
 def _request(asked: Asked, seq: int, epoch: int, number: int) -> ReplicateRequest:

@@ -28,6 +28,8 @@ from psdist.wire.codec import PACKED
 from psdist.wire.messages import Tensor, key_label, key_number
 
 if TYPE_CHECKING:
+    from psdist.optimizer import Rule
+
     from .groups import Group
 
 __all__ = ["ADDED", "Apply", "Empty", "Key", "Round", "Slice", "Waiter"]
@@ -56,6 +58,7 @@ class Key:
         "name",
         "num_elements",
         "number",
+        "rule",
         "shape",
         "slices",
         "starts",
@@ -76,6 +79,21 @@ class Key:
         self.starts: list[int] = []  # the offsets, sorted
         self.lr_mult = 1.0
         self.wd_mult = 1.0
+        self.rule: Rule | None = None  # that looks at all of the array, so that slices go together (whole.py)
+
+    def pieces(self) -> list[Slice]:
+        """The slices in the order of their offsets."""
+        return [self.slices[start] for start in self.starts]
+
+    def missing(self) -> str:
+        """Why no rule can look at all of the array: "" when one can."""
+        held = sum(piece.value.size for piece in self.slices.values())
+        if held == self.num_elements:
+            return ""
+        return (
+            f"needs whole arrays, and of {self.label} only {held} of {self.num_elements} elements are on this "
+            "server: set the optimizer before the keys are initialised"
+        )
 
     def own(self, value: Tensor) -> Tensor:
         """A copy in this server's memory."""
@@ -211,29 +229,30 @@ class Slice:
         if each:
             self._settle_each(ranks, apply)
         else:
-            self._settle_whole(ranks, apply)
+            while self.is_due(ranks):
+                clock = self.clock
+                round_ = self.close_round()
+                if round_ is not None and round_.total is not None:
+                    apply(self, round_.total, clock, tuple(sorted(round_.parts)))
         if self.waiting:
-            self._wake()
+            self.wake()
 
-    def _settle_whole(self, ranks: Sequence[int], apply: Apply) -> None:
-        applied = self.applied
-        while True:
-            clock = self.clock
-            round_ = self.rounds.get(clock)
-            if round_ is None:
-                if not ranks or any(applied.get(rank, 0) <= clock for rank in ranks):
-                    return
-                # nobody will push to it: it was applied push by push, before the dial was turned
-                self.clock = clock + 1
-                continue
-            if not round_.add_up(self.key.empty):
-                return
-            del self.rounds[clock]
-            self.clock = clock + 1
-            for rank in round_.parts:
-                applied[rank] = clock + 1
-            if round_.total is not None:
-                apply(self, round_.total, clock, tuple(sorted(round_.parts)))
+    def is_due(self, ranks: Sequence[int]) -> bool:
+        """Whether the round at `clock` is complete, or has nobody who will push to it: it was applied push by
+        push, before the dial was turned."""
+        round_ = self.rounds.get(self.clock)
+        if round_ is not None:
+            return round_.add_up(self.key.empty)
+        applied, clock = self.applied, self.clock
+        return bool(ranks) and all(applied.get(rank, 0) > clock for rank in ranks)
+
+    def close_round(self) -> Round | None:
+        """Count the round that is due as applied."""
+        round_ = self.rounds.pop(self.clock, None)
+        self.clock += 1
+        for rank in round_.parts if round_ is not None else ():
+            self.applied[rank] = self.clock
+        return round_
 
     def _settle_each(self, ranks: Sequence[int], apply: Apply) -> None:
         applied = self.applied
@@ -275,7 +294,8 @@ class Slice:
         """Whether `need` pushes of the worker `rank` are applied; for rank -1, `need` rounds."""
         return (self.clock if rank < 0 else self.applied.get(rank, 0)) >= need
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Tell those who wait for what is there now."""
         still = []
         for rank, need, waiter in self.waiting:
             if self.has(rank, need):

@@ -67,6 +67,7 @@ from psdist.wire.messages import (
     key_number,
 )
 
+from . import whole
 from .groups import MIN_MEMBERS, Group
 from .rounds import Empty, Key, Slice
 from .updates import Refused, Updates
@@ -296,6 +297,7 @@ class Shard:
             self._ranks = ranks
             for piece in self.slices.values():
                 piece.regroup(ranks)
+            for piece in self.slices.values():
                 self._settle(piece)
         early, self._early = self._early, []
         for sender, hello in early:
@@ -479,6 +481,8 @@ class Shard:
                 raise Refused(
                     "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
                 )
+            elif piece.key.rule is not None and (missing := piece.key.missing()):
+                raise Refused("bad-value", f"{self.updates.rule.name} {missing}")
         if self.guard != "off":
             self._look_for_nan(rank, push.clocks, values, pieces)
         pending = self._begin(sender, push.seq, push.ack, pieces if pulls else None)
@@ -487,7 +491,10 @@ class Shard:
         for piece, clock, grad in zip(pieces, clocks, values, strict=True):
             if not piece.knows(rank, clock):
                 piece.put(rank, clock, grad, ranks)
-                piece.settle(ranks, each, self.apply)
+                if piece.key.rule is None:
+                    piece.settle(ranks, each, self.apply)
+                elif each or piece.is_due(ranks):
+                    whole.settle(piece.key.pieces(), ranks, each, self.apply_whole)
                 if piece.clock > self.step_clock:
                     self.step_clock = piece.clock
         for piece, clock in zip(pieces, clocks, strict=True):
@@ -537,6 +544,9 @@ class Shard:
     ) -> Group | None:
         """The group of these slices, when the message may see it as one."""
         num = len(keys)
+        rule = self.updates.rule
+        if rule is not None and not rule.elementwise:
+            return None
         if num < MIN_MEMBERS or self.effects is not None or self.on_round is not None or self.guard != "off":
             return None
         if len(clocks) != num or clocks.count(clocks[0]) != num or min_clocks.count(min_clocks[0]) != num:
@@ -575,6 +585,17 @@ class Shard:
     def apply(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...]) -> None:
         """Apply a round's sum, or one gradient, to a slice."""
         self.updates.apply(piece, grad, clock)
+        self._applied(piece, grad, clock, ranks)
+
+    def apply_whole(
+        self, pieces: Sequence[Slice], grads: Sequence[Tensor], clock: int, ranks: Sequence[tuple[int, ...]]
+    ) -> None:
+        """`apply` for all slices of a key."""
+        self.updates.apply_whole(pieces, grads, clock)
+        for piece, grad, ranks_of_one in zip(pieces, grads, ranks, strict=True):
+            self._applied(piece, grad, clock, ranks_of_one)
+
+    def _applied(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...]) -> None:
         if self.effects is not None:
             if not grad.flags.writeable:  # the pusher's memory, which is his again when he has the reply
                 grad = grad.copy()
@@ -583,7 +604,10 @@ class Shard:
             self.on_round(piece)
 
     def _settle(self, piece: Slice) -> None:
-        piece.settle(self._ranks, self.each, self.apply)
+        if piece.key.rule is None:
+            piece.settle(self._ranks, self.each, self.apply)
+        else:
+            whole.settle(piece.key.pieces(), self._ranks, self.each, self.apply_whole)
         self.step_clock = max(self.step_clock, piece.clock)
 
     # --- replying ----------------------------------------------------------------------------------
@@ -634,7 +658,7 @@ class Shard:
                     pieces = self._locate("SetState", message.keys, message.offsets, num)
                     self.updates.set_state(message, pieces)
                     if self.effects is not None:
-                        self.effects.append(Rewritten(pieces))
+                        self.effects.append(Rewritten(_with_siblings(pieces)))
                 case Begin():
                     self._begin_at(rank, message)
                 case _:
@@ -672,9 +696,11 @@ class Shard:
             raise Refused("bad-value", f"Begin of {len(begin.keys)} keys has columns of other lengths")
         for number, clock in zip(begin.keys, begin.clocks, strict=True):
             key = self.keys.get(number)
-            for piece in key.slices.values() if key is not None else ():
+            pieces = list(key.slices.values()) if key is not None else []
+            for piece in pieces:
                 piece.applied[rank] = max(piece.applied.get(rank, 0), clock)
                 piece.regroup(self._ranks)
+            for piece in pieces:
                 self._settle(piece)
 
     # --- copies ------------------------------------------------------------------------------------
@@ -693,6 +719,14 @@ class Shard:
             self._pending.clear()
         else:
             self._set(SCHEDULER, asked.rank, asked.message)
+
+
+def _with_siblings(pieces: list[Slice]) -> list[Slice]:
+    """These slices, and those that go with them: a copy has all of them or none."""
+    if pieces and pieces[0].key.rule is not None:
+        keys = {piece.key.number: piece.key for piece in pieces}
+        return [piece for key in keys.values() for piece in key.pieces()]
+    return pieces
 
 
 def _ack_is_too_high(ack: int, where: str) -> str:

@@ -359,25 +359,28 @@ def restorer(snapshot: Snapshot, job: str, slice_nbytes: int, **options: Any) ->
     settings, keys = _wholes(snapshot)
 
     def first(number: int, num_shards: int) -> Shard:
-        def cut(number: int, length: int, itemsize: int) -> Iterable[Any]:
-            return partition(number, length, itemsize, num_shards, slice_nbytes)
+        shard = Shard(job, **options)
+        if settings is not None:
+            put_settings(shard, settings)
+            shard.controls.clear()  # of workers of another job
+        rule = shard.updates.rule
+        together = rule is not None and not rule.elementwise
 
-        return _cut(settings, keys, cut, number, Shard(job, **options))
+        def cut(number: int, length: int, itemsize: int) -> Iterable[Any]:
+            return partition(number, length, itemsize, num_shards, slice_nbytes, together=together)
+
+        return _cut(keys, cut, number, shard)
 
     return first
 
 
 def _cut(
-    settings: CopySettings | None,
     keys: dict[str, _Whole],
     cut: Callable[[int, int, int], Iterable[Any]],
     number: int,
     shard: Shard,
 ) -> Shard:
     """Fill shard `number` with what is its own."""
-    if settings is not None:
-        put_settings(shard, settings)
-        shard.controls.clear()  # of workers of another job
     for key in keys.values():
         for one in cut(key_number(key.name), key.arrays[0].size, key.dtype.itemsize):
             if one.server != number:

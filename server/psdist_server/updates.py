@@ -54,6 +54,8 @@ class Updates:
         """Give a key its multipliers."""
         key.lr_mult = self.lr_mult.get(key.name, 1.0)
         key.wd_mult = self.wd_mult.get(key.name, 1.0)
+        rule = self.rule
+        key.rule = None if rule is None or rule.elementwise else rule.for_key(key.name)
 
     def apply(self, piece: Slice, grad: Tensor, clock: int) -> None:
         """Apply the sum, or the one gradient, of round `clock` to the slice's value."""
@@ -66,10 +68,39 @@ class Updates:
             piece.state = rule.create_state(value)
             self.nbytes += _nbytes(piece.state)
         piece.num_updates += 1
+        lr, wd = self._rates(piece.key, clock)
+        rule.update(value, grad, piece.state, lr=lr, wd=wd, t=piece.num_updates)
+
+    def apply_whole(self, pieces: Sequence[Slice], grads: Sequence[Tensor], clock: int) -> None:
+        """`apply` for all slices of a key at once, by a rule that looks at the whole array."""
+        first = pieces[0]
+        key, rule = first.key, first.key.rule
+        assert rule is not None, key.label
+        if first.state is None:
+            whole = rule.create_state(np.zeros(key.shape, key.dtype))
+            for piece in pieces:
+                low, high = piece.offset, piece.offset + piece.value.size
+                piece.state = tuple([array.reshape(-1)[low:high].copy() for array in whole])
+                self.nbytes += _nbytes(piece.state)
+        values = [piece.writable() for piece in pieces]
+        columns = [values, *zip(*[piece.state or () for piece in pieces], strict=True)]
+        arrays = [_joined(column).reshape(key.shape) for column in columns]
+        for piece in pieces:
+            piece.num_updates += 1
+        lr, wd = self._rates(key, clock)
+        grad = _joined(grads).reshape(key.shape)
+        rule.update(arrays[0], grad, tuple(arrays[1:]), lr=lr, wd=wd, t=first.num_updates)
+        if len(pieces) > 1:
+            for array, column in zip(arrays, columns, strict=True):
+                flat = array.reshape(-1)
+                for piece, part in zip(pieces, column, strict=True):
+                    np.copyto(part, flat[piece.offset : piece.offset + part.size])
+
+    def _rates(self, key: Key, clock: int) -> tuple[float, float]:
+        """lr and wd of a key for a round."""
         i = bisect_right(self.hypers, clock, key=_from_round) - 1
         _, lr, wd = self.hypers[max(i, 0)]
-        key = piece.key
-        rule.update(value, grad, piece.state, lr=lr * key.lr_mult, wd=wd * key.wd_mult, t=piece.num_updates)
+        return lr * key.lr_mult, wd * key.wd_mult
 
     def set_optimizer(self, message: SetOptimizer, keys: Iterable[Key]) -> None:
         from psdist.optimizer import from_wire  # only now: with it comes much that a server can do without
@@ -80,11 +111,16 @@ class Updates:
             raise Refused("bad-value", str(e)) from None
         _check_rate(message.lr, message.wd)
         if not rule.elementwise:
-            raise Refused(
-                "unsupported",
-                f"{message.name} needs whole arrays, and servers hold slices of them; "
-                "use it with update_on_kvstore=False",
-            )
+            keys = list(keys)
+            for key in keys:
+                if key.slices and (missing := key.missing()):
+                    raise Refused("unsupported", f"{message.name} {missing}")
+                if len({piece.clock for piece in key.slices.values()}) > 1:
+                    raise Refused(
+                        "unsupported",
+                        f"{message.name} needs whole arrays, and a round of {key.label} is applied in some of its "
+                        "slices only: pull before set_optimizer",
+                    )
         _try_out(rule, message)
         is_another = rule != self.rule
         self.rule = rule
@@ -142,6 +178,10 @@ class Updates:
         if self.rule is None:
             raise Refused("bad-value", "no optimizer is set, so there is no state; call set_optimizer first")
         return self.rule
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _nbytes(state: tuple[Tensor, ...] | None) -> int:

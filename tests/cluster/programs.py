@@ -58,7 +58,20 @@ def gradients(rank: int, step: int) -> dict[str, Any]:
     return {key: rng.standard_normal(shape).astype(np.float32) for key, shape in SHAPES.items()}
 
 
+# optimizers that look at whole arrays; set before the keys are initialised
+WHOLE: dict[str, Any] = {
+    "lamb": lambda: optimizer.LAMB(learning_rate=0.01, wd=0.001, rescale_grad=0.25, clip_gradient=0.3),
+    "lars": lambda: optimizer.LARS(learning_rate=0.1, momentum=0.9, wd=0.01, eta=0.1, rescale_grad=0.5),
+    "lbsgd": lambda: optimizer.LBSGD(
+        learning_rate=0.01, momentum=0.9, wd=0.01, warmup_strategy="lars", batch_scale=2
+    ),
+    "sgld": lambda: optimizer.SGLD(learning_rate=0.01, wd=0.01),
+}
+
+
 def make_optimizer(kind: str) -> Any:
+    if kind in WHOLE:
+        return WHOLE[kind]()
     if kind == "adam":
         return optimizer.Adam(learning_rate=0.01, wd=0.001, rescale_grad=0.25)
     schedule = lr_scheduler.FactorScheduler(step=2, factor=0.5)
@@ -79,9 +92,11 @@ def train(opt: str = "sgd", late: int = 0, way: str = "push", reverse: bool = Fa
     with create("dist_sync") as kv:
         keys = list(SHAPES)[:: -1 if reverse else 1]
         values = first_values()
+        if opt in WHOLE:
+            kv.set_optimizer(make_optimizer(opt))
         for key in keys:
             kv.init(key, nd.array(values[key] if kv.rank == 0 else np.full(SHAPES[key], 77.0)))
-        if opt != "none":
+        if opt not in ("none", *WHOLE):
             kv.set_optimizer(make_optimizer(opt))
         outs = {key: nd.zeros(SHAPES[key]) for key in keys}
         for step in range(ROUNDS):

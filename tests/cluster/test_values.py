@@ -25,6 +25,16 @@ def test_a_synchronous_run_has_the_bits_of_one_process_whatever_the_servers_and_
     assert [result["digest"] for run in runs for result in run] == [wanted] * 8
 
 
+@pytest.mark.parametrize("opt", list(programs.WHOLE))
+def test_optimizers_that_look_at_whole_arrays_have_the_bits_of_one_process_too(opt: str) -> None:
+    wanted = programs.train_devices(2, opt)
+    runs = [
+        run_threads("train", num_servers=1, opt=opt, late=0),
+        run_threads("train", num_servers=3, opt=opt, late=1, way="list", slice_nbytes=65536),
+    ]
+    assert [result["digest"] for run in runs for result in run] == [wanted] * 4
+
+
 def test_processes_have_the_same_bits(clusters: Any) -> None:
     wanted = programs.train_devices(2, "sgd")
     for num_servers in (1, 3):

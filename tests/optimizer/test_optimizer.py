@@ -5,6 +5,7 @@ import pytest
 
 import psdist as mx
 from psdist.errors import ConfigError, ProtocolError
+from psdist.optimizer import from_wire
 
 NAMES = {0: "fc_weight", 1: "fc_bias", 2: "bn_gamma", 3: "bn_beta"}
 
@@ -178,3 +179,12 @@ def test_a_row_sparse_weight_gets_the_rows_that_it_did_not_have():
     mx.optimizer.get_updater(mx.optimizer.SGD(learning_rate=1.0))(0, grad, weight)
     assert weight.stype == "row_sparse"
     assert weight.asnumpy().tolist() == [[0, 0], [0, 0], [-1, -1], [0, 0]]
+
+
+def test_lars_keeps_the_rate_of_the_same_keys_on_a_server_as_in_one_process():
+    optimizer = mx.optimizer.LARS(param_idx2name={0: "fc_weight", 1: "fc_bias"})
+    rule = from_wire(*optimizer.to_wire())
+    on_server = {key: rule.for_key(key) for key in ("i:0", "i:1", "i:2", "s:fc_bias", "s:embed", "s:1")}
+    here = {key: optimizer._rule_for(int(key[2:]) if key[0] == "i" else key[2:]) for key in on_server}
+    assert on_server == here
+    assert [rule.scaled for rule in on_server.values()] == ["all", "none", "all", "none", "all", "all"]

@@ -45,11 +45,17 @@ class KeyInfo:
 
 
 def key_info(
-    key: Key, shape: tuple[int, ...], dtype: np.dtype[Any], num_servers: int, slice_nbytes: int
+    key: Key,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    num_servers: int,
+    slice_nbytes: int,
+    *,
+    together: bool = False,
 ) -> KeyInfo:
-    """A new key, cut into slices."""
+    """A new key, cut into slices: spread over the servers, or `together` on one."""
     number = key_number(key_name(key))
-    slices = partition(number, math.prod(shape), dtype.itemsize, num_servers, slice_nbytes)
+    slices = partition(number, math.prod(shape), dtype.itemsize, num_servers, slice_nbytes, together=together)
     return KeyInfo(key, number, shape, dtype, slices)
 
 

@@ -88,6 +88,7 @@ class DistKVStore(KVStore):
         self._barriers = 0
         self._begins: dict[int, int] = {}  # by key number: the clock at which this worker, a late one, begins
         self._optimizer: Any = None  # the one given to set_optimizer
+        self._needs_whole = False  # whether it looks at whole arrays, so that their slices stay together
         self._rates = Rates()
         self._is_closed = False
         self._pid = os.getpid()
@@ -185,7 +186,8 @@ class DistKVStore(KVStore):
                 known = ", ".join(dtype.name for dtype in DTYPES.values())
                 raise ConfigError(f"init {key!r}: dtype {value.dtype.name}; servers hold {known}")
             servers, nbytes = self._client.num_servers, self._settings.slice_nbytes
-            infos.append(key_info(key, value.shape, value.dtype, servers, nbytes))
+            together = self._needs_whole
+            infos.append(key_info(key, value.shape, value.dtype, servers, nbytes, together=together))
         for info in infos:
             info.clock = info.acknowledged = self._begins.get(info.number, 0)
         # a late worker's first values are those that the others have come to
@@ -440,17 +442,24 @@ class DistKVStore(KVStore):
     def set_optimizer(self, optimizer: Any) -> None:
         """From now on the servers update by `optimizer`. Every worker calls this; rank 0's counts.
 
+        One that looks at whole arrays (LAMB, LARS, LBSGD) has each key initialised from now on placed whole, on
+        one server: set it before `init`.
+
         Its learning rate may be changed later, by hand or by its scheduler: rank 0 tells the servers before
         the round that it is for. Raises ConfigError for an optimizer that servers cannot run.
         """
         name, numbers = optimizer.to_wire()
-        if not opt.from_wire(name, numbers).elementwise:
-            raise ConfigError(
-                f"{name} needs whole arrays, but servers hold slices of them; update on the workers instead: "
-                "update_on_kvstore=False"
-            )
+        needs_whole = not opt.from_wire(name, numbers).elementwise
+        if needs_whole:
+            for info in self._infos.values():
+                if spread := len({part.server for part in info.slices}) - 1:
+                    raise ConfigError(
+                        f"{name} needs whole arrays, and {info.key!r} is spread over {spread + 1} servers since "
+                        "it was initialised: call set_optimizer before init, or update on the workers "
+                        "(update_on_kvstore=False)"
+                    )
         self._check()
-        self._optimizer = optimizer
+        self._optimizer, self._needs_whole = optimizer, needs_whole
         # another may have to lead later
         if self._client.leads or self._client.is_late or self._settings.elastic is not None:
             with self._lock:

@@ -97,7 +97,14 @@ class Oracle:
         has_rounds = scenario.mode == "sync"
         for spec in scenario.keys:
             number = key_number(key_name(spec.key))
-            info = key_info(spec.key, (spec.length,), spec.dtype, scenario.num_servers, scenario.slice_nbytes)
+            info = key_info(
+                spec.key,
+                (spec.length,),
+                spec.dtype,
+                scenario.num_servers,
+                scenario.slice_nbytes,
+                together=scenario.needs_whole,
+            )
             values = expected_values(scenario, spec) if has_rounds else []
             for s in info.slices:
                 place = self._places[number, s.offset] = _Place(spec, s.offset, s.length, self._num)

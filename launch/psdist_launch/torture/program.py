@@ -143,7 +143,14 @@ class Script:
         elif scenario.staleness and client.leads:
             yield self._ask_servers(lambda seq: m.SetStaleness(seq, scenario.staleness))
         self._infos = [
-            key_info(spec.key, (spec.length,), spec.dtype, client.num_servers, scenario.slice_nbytes)
+            key_info(
+                spec.key,
+                (spec.length,),
+                spec.dtype,
+                client.num_servers,
+                scenario.slice_nbytes,
+                together=scenario.needs_whole,
+            )
             for spec in scenario.keys
         ]
         for info in self._infos:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from psdist.optimizer import from_wire
+
 from .faults import Fault, draw_faults
 from .size import MODES, Mode, Size
 
@@ -104,6 +106,8 @@ class Scenario:
         optimizer: tuple[str, dict[str, float]] | None = exact
         if mode == "sync":
             optimizer = rng.choice([None, exact, exact, ("sgd", {"momentum": 0.9}), ("adam", {})])
+            if optimizer == ("adam", {}) and seed % 2:
+                optimizer = ("lamb", {})  # which looks at whole arrays
         decodes = optimizer == exact
         keys = _draw_keys(rng, mode)
         replicas = min(rng.choice((0, 0, 1, 1, 2)), size.num_servers - 1)
@@ -167,6 +171,11 @@ class Scenario:
     def decodes(self) -> bool:
         """Whether the values of exact keys tell which pushes they hold."""
         return self.optimizer == ("sgd", {})
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether the optimizer looks at whole arrays, so that their slices stay together."""
+        return self.optimizer is not None and not from_wire(*self.optimizer).elementwise
 
     @property
     def num_steps(self) -> tuple[int, ...]:
