@@ -12,7 +12,8 @@ For tests with real processes only. `PSDIST_FAILPOINT` names the steps, separate
              send-M      M is about to be sent
              sent-M      ZeroMQ has M; whether it gets out is not known
              or one of the steps of writing a snapshot: see psdist_server/snapshot.py
-    ACTION   kill, kill+MS (so many milliseconds later, whatever is being done then), stop, sleep:S, error, exit:CODE
+    ACTION   kill, kill+MS (so many milliseconds later, whatever is being done then), stop, sleep:S, error,
+             errno:NAME (an OSError, such as errno:EIO), exit:CODE
     COUNT    the how-manieth time (default: 1); `/each` means in each life of the process, else only in the first
 
 Where no variable is set there is no object, and a call site is `if points is not None`. Before it acts, a
@@ -21,6 +22,7 @@ failpoint says so on standard error, since a test whose fault never came would t
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -35,7 +37,7 @@ __all__ = ["Failpoints", "open_failpoints"]
 
 _ORDER = re.compile(
     r"(?P<role>scheduler|server|worker)(?P<rank>\d+)?\.(?P<step>[A-Za-z-]+)"
-    r"=(?P<action>kill(\+\d+)?|stop|sleep:[\d.]+|error|exit:\d+)(@(?P<count>\d+))?(?P<each>/each)?"
+    r"=(?P<action>kill(\+\d+)?|stop|sleep:[\d.]+|error|errno:E[A-Z]+|exit:\d+)(@(?P<count>\d+))?(?P<each>/each)?"
 )
 
 
@@ -59,6 +61,9 @@ class _Order:
                 os.kill(os.getpid(), signal.SIGSTOP)
             case "sleep":
                 time.sleep(float(argument))
+            case "errno":
+                number = getattr(errno, argument)
+                raise OSError(number, f"{os.strerror(number)} (failpoint {self.text})")
             case "exit":
                 os._exit(int(argument))
             case _:

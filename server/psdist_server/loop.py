@@ -115,8 +115,12 @@ class Loop:
                 if (end := self._tick(now)) is not None:
                     return end
         except Exception as e:
-            _log.exception("a bug in psdist: please report it with the lines above")
-            reason = f"internal error: {e!r}"
+            if isinstance(e, MemoryError):
+                reason = f"out of memory ({e})" if str(e) else "out of memory"
+                _log.error("%s: more servers hold less each, or a limit is too low", reason)
+            else:
+                reason = f"internal error: {e!r}"
+                _log.exception("a bug in psdist: please report it with the lines above")
             self._on_stop(reason, time.monotonic())
             return End(1, reason)
 

@@ -93,6 +93,7 @@ class Server:
         self._source_of: dict[Destination, _Source] = {}
         self._early: list[tuple[Destination, Hello]] = []
         self._num_lost = 0
+        self._warnings: list[str] = []
 
     @property
     def rank(self) -> int:
@@ -155,6 +156,10 @@ class Server:
                 self._num_lost += 1
                 why = f"has not answered {self.where} for {link.silent_s(now):.1f} s"
                 out.append((SCHEDULER, Lost(self._num_lost, "server", link.member.rank, why)))
+                self._warnings.append(
+                    f"server {link.member.rank} {why}: what it keeps copies of is not replicated until "
+                    "another server has one"
+                )
         return out
 
     def slept(self, seconds: float) -> None:
@@ -212,7 +217,9 @@ class Server:
 
     def warnings(self) -> list[str]:
         """What people should know; each is given once."""
-        warnings = [one for primary in self.primaries.values() for one in primary.shard.warnings]
+        warnings = self._warnings
+        warnings += [one for primary in self.primaries.values() for one in primary.shard.warnings]
+        self._warnings = []
         for primary in self.primaries.values():
             primary.shard.warnings = []
         return warnings

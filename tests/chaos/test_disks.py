@@ -132,6 +132,22 @@ def test_a_full_or_read_only_disk_is_told_of_and_stops_no_training(
 
 
 @slice_
+@pytest.mark.parametrize("step", ["shard-written", "manifest-written", "shard-synced"])
+def test_a_disk_that_fails_is_told_of_and_the_next_snapshot_is_whole(
+    folder: Path, faultless: Any, step: str
+) -> None:
+    """EIO from writing a file's bytes, or from fsync, whose file is not trusted afterwards."""
+    disk = folder / "disk"
+    keep = ("--snapshot-dir", disk, "--snapshot-every", EVERY)
+    job = train(folder, *keep, env={"PSDIST_FAILPOINT": f"server.{step}=errno:EIO@1"}, slow=0.1)
+    assert job.codes["launcher"] == 0, job.text
+    assert job.has(r"could not be written for step \d+: .*Input/output error"), job.text
+    assert_right(job, ROUNDS, faultless())
+    assert verify(disk) == 0
+    assert not list(disk.rglob(".*")), "what was not written whole lies about"
+
+
+@slice_
 def test_a_disk_that_is_full_for_a_while_gets_whole_snapshots_again(folder: Path) -> None:
     with small_disk(folder / "disk", "size=2m") as disk, Launched(folder) as job:
         ballast = disk / "ballast"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +167,29 @@ def test_a_server_that_runs_out_of_descriptors_ends_or_serves(
     else:
         assert_right(job, 10, faultless())
     job.assert_nothing_left()
+
+
+@slice_
+@pytest.mark.parametrize("spare", [0, 1 << 20, 8 << 20, 64 << 20])
+def test_a_server_that_runs_out_of_memory_ends_or_serves(
+    bare: Callable[..., Bare], faultless: Any, spare: int
+) -> None:
+    """When the workers begin it may have so many bytes more than it has, and they bring about 1 MB."""
+    job = bare(servers=1, PSDIST_DEAD_AFTER=4, PSDIST_HEARTBEAT=0.5, PSDIST_REQUEST_TIMEOUT=10)
+    job.scheduler()
+    job.server(0)
+    job.wait_for(r"\[server 0\].*has let us in")
+    pid = job.pid("server")
+    has = int(re.search(r"VmSize:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) << 10  # type: ignore[index]
+    resource.prlimit(pid, resource.RLIMIT_AS, (has + spare, has + spare))
+    for rank in range(2):
+        job.worker(rank, rounds=10)
+    codes = job.finish()
+    job.assert_nothing_left()
+    if set(codes.values()) == {0}:
+        assert_right(job, 10, faultless())
+    else:
+        assert spare < 64 << 20, job.text
+        assert 0 not in codes.values(), (codes, job.text)
+        assert job.has(r"server 0 failed in step \d+, .*(out of memory|failed to map)"), job.text
+        assert not job.violations
