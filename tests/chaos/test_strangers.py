@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import resource
 import struct
 import sys
 import time
@@ -122,10 +123,18 @@ def test_frames_that_claim_to_be_huge_and_bombs_take_no_memory(bare: Jobs, fault
 
 
 @slice_
-def test_many_who_connect_and_say_nothing_or_one_byte_stop_nobody(bare: Jobs, faultless: Any) -> None:
+@pytest.mark.parametrize("num", [900, 10_000])
+def test_many_who_connect_and_say_nothing_or_one_byte_stop_nobody(
+    bare: Jobs, faultless: Any, num: int
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if num + 100 > hard:
+        pytest.skip(f"needs {num} descriptors and may have {hard}")
     job, ports = begin(bare)
     with ExitStack() as stack:
-        for i in range(900):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, num + 100), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for i in range(num):
             sock = stack.enter_context(socket.create_connection(("127.0.0.1", ports[i % len(ports)])))
             sock.sendall(_GREETING[: i % 12])
         assert_unimpressed(job, faultless())
