@@ -139,6 +139,22 @@ def test_nothing_received_is_ever_executed(module):
                 assert not allowed, f"{module}:{node.lineno} lets NumPy unpickle"
 
 
+# Where the time of day is written down for people.
+FOR_PEOPLE = {"psdist_server.snapshot", "psdist_launch.supervise"}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_nothing_that_waits_reads_the_time_of_day(module):
+    """Clocks jump; the monotonic one does not."""
+    called = {
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(FILES[module].read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    daily = called & {"time.time", "time.time_ns", "time.localtime", "time.strftime", "datetime.now"}
+    assert not daily or module in FOR_PEOPLE, f"{module} reads {daily}"
+
+
 def test_the_library_loads_no_role_and_no_socket():
     script = (
         "import sys, psdist; print(sorted(m for m in sys.modules if m.partition('.')[0] in sys.argv[1:]))"

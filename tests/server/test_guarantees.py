@@ -1,15 +1,18 @@
-"""docs/GUARANTEES.md names tests that exist."""
+"""docs/GUARANTEES.md and docs/faults.md name tests that exist."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_test_that_a_promise_names_is_there() -> None:
-    page = (ROOT / "docs" / "GUARANTEES.md").read_text()
+@pytest.mark.parametrize("name", ["GUARANTEES.md", "faults.md"])
+def test_every_test_that_a_page_names_is_there(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text()
     there = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     names = re.findall(r"`(test_\w+)`", page)
     assert len(names) >= 10
