@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SEEDS ?= 3000
 
 # One BLAS thread a process: the cores belong to the processes.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -38,16 +39,16 @@ parity: $(VENV)/.test ## compare every operator with MXNet 1.9.1's own answers, 
 recovery: $(VENV)/.test ## jobs whose processes die and come back: failover, elastic workers, snapshots
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
-torture: $(VENV)/.test ## simulated faults: three thousand schedules, the same each time
-	$(BIN)/psdist torture --seeds 3000
+torture: $(VENV)/.test ## simulated faults: SEEDS=3000 schedules, the same each time
+	$(BIN)/psdist torture --seeds $(SEEDS)
 
 torture-fresh: $(VENV)/.test ## a minute of schedules that nobody has played yet
 	$(BIN)/psdist torture --fresh --minutes 1
 
-chaos: $(VENV)/.test ## real processes meet real faults: kills, stops, cut links, full disks, strangers; about 20 minutes
+chaos: $(VENV)/.test ## real processes meet real faults: kills, stops, cut links, full disks, strangers; about 10 minutes
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m chaos tests/chaos
 
-chaos-slice: $(VENV)/.test ## the part of it that CI runs, about 5 minutes
+chaos-slice: $(VENV)/.test ## the part of it that CI runs, about 3 minutes
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "chaos and slice" tests/chaos
 
 format: $(VENV)/.test ## rewrite the sources as ruff would have them
