@@ -65,6 +65,7 @@ class KVStore(ABC):
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._specs: dict[Key, Spec] = {}
+        self._averaged: set[Key] = set()
         self._known: dict[str, _Known] = {}  # by verb: the last long list, for training repeats it
 
     @property
@@ -88,10 +89,12 @@ class KVStore(ABC):
 
     # --- values -----------------------------------------------------------------------------------
 
-    def init(self, key: Any, value: Any) -> None:
+    def init(self, key: Any, value: Any, *, averaged: bool = False) -> None:
         """Declare keys with their first values. Once for each key, before its first push or pull.
 
-        Of several workers' values, rank 0's counts. Raises ConfigError for a key that is there already.
+        Of several workers' values, rank 0's counts. `averaged` keys are no parameters: whatever the optimizer, their
+        value becomes the mean of what is pushed (of all devices; of the workers of a round; without rounds, in an
+        asynchronous store, the latest). Raises ConfigError for a key that is there already.
         """
         pairs = _pairs("init", key, value)
         self._check_kind(pairs)
@@ -100,6 +103,10 @@ class KVStore(ABC):
                 raise ConfigError(f"init {k!r}: initialised before; each key is initialised once")
             if len(arrays) != 1:
                 raise ConfigError(f"init {k!r}: {len(arrays)} values, wanted one")
+            if averaged and arrays[0].dtype.kind != "f":
+                raise ConfigError(f"init {k!r}: a mean of {arrays[0].dtype.name}; averaged keys hold floats")
+        if averaged:
+            self._averaged.update(k for k, _ in pairs)
         self._init([(k, arrays[0]) for k, arrays in pairs])
         self._specs.update((k, Spec(arrays[0].shape, arrays[0].dtype)) for k, arrays in pairs)
 

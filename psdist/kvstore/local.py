@@ -49,8 +49,8 @@ class LocalKVStore(KVStore):
     def close(self) -> None:
         """Nothing to end."""
 
-    def init(self, key: Any, value: Any) -> None:
-        super().init(key, value)
+    def init(self, key: Any, value: Any, *, averaged: bool = False) -> None:
+        super().init(key, value, averaged=averaged)
         for k, arrays in _each("init", key, value):
             if is_sparse(arrays[0]):  # stays so, for the optimizers that leave rows alone
                 self._values[k] = arrays[0].copy()
@@ -92,7 +92,10 @@ class LocalKVStore(KVStore):
     def _push(self, pairs: Pairs, priority: int) -> None:
         for key, arrays in pairs:
             value = self._values[key]
-            if self._updater is None:
+            if key in self._averaged:
+                add_into(value._data, arrays)
+                np.divide(value._data, len(arrays), out=value._data)
+            elif self._updater is None:
                 if is_sparse(value):
                     value[:] = self._sum(key, arrays)
                 else:

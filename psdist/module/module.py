@@ -16,7 +16,16 @@ from ..io import DataDesc
 from ..ndarray import NDArray, sparse
 from .base_module import BaseModule, Params, as_descs, check_names
 from .executor_group import DataParallelExecutorGroup
-from .store import EarlyPushes, create_kvstore, initialize_kvstore, update_params, update_params_on_kvstore
+from .store import (
+    NOTHING,
+    Averages,
+    EarlyPushes,
+    Exchange,
+    create_kvstore,
+    initialize_kvstore,
+    update_params,
+    update_params_on_kvstore,
+)
 
 __all__ = ["Module"]
 
@@ -73,6 +82,7 @@ class Module(BaseModule):
         self._kvstore: Any = None
         self._update_on_kvstore = False
         self._updater: Any = None
+        self._averages: Averages | None = None  # of the auxiliary states, over several workers
         self._preload_opt_states: str | None = None  # a file to read when the optimizer is made
         self._exec_group: Any = None
         self._data_shapes: list[DataDesc] | None = None
@@ -140,6 +150,10 @@ class Module(BaseModule):
 
     def _sync_params_from_devices(self) -> None:
         self._exec_group.get_params(self._arg_params, self._aux_params)
+        if self._averages is not None and self._aux_params is not None:
+            for name, mean in self._averages.means.items():
+                if name in self._aux_params:
+                    mean.copyto(self._aux_params[name])
         self._params_dirty = False
 
     def _allocate_params(self) -> None:
@@ -331,6 +345,7 @@ class Module(BaseModule):
             initialize_kvstore(
                 store, self._exec_group.param_arrays, self._arg_params, self._param_names, on_store
             )
+            self._average_states(store)
             self._params_dirty = True  # rank 0's values have come to the devices
         if not on_store:
             self._updater = _updater(self._optimizer)
@@ -338,6 +353,23 @@ class Module(BaseModule):
         if self._preload_opt_states is not None:
             self.load_optimizer_states(self._preload_opt_states)
             self._preload_opt_states = None
+
+    def _average_states(self, store: Any) -> None:
+        """Have a store of several workers keep the auxiliary states' means; rank 0's are the first of all."""
+        self._averages = None
+        if "dist" not in store.type or not self._aux_names:
+            return
+        assert self._aux_params is not None
+        averages = self._averages = Averages(store, self._aux_names, self._aux_params)
+        for name, copies in zip(self._aux_names, self._exec_group.aux_arrays, strict=True):
+            for copy in copies:
+                averages.means[name].copyto(copy)
+
+    def _besides(self) -> Exchange:
+        """What a step exchanges besides gradients and parameters."""
+        if self._averages is None:
+            return NOTHING
+        return self._averages.exchange(self._aux_names, self._exec_group.aux_arrays)
 
     def _make_optimizer(self, given: Any, params: dict[str, Any], store: Any, on_store: bool) -> Any:
         batch_size = self._exec_group.batch_size
@@ -369,6 +401,7 @@ class Module(BaseModule):
         self._kvstore = shared_module._kvstore
         self._update_on_kvstore = shared_module._update_on_kvstore
         self._updater = shared_module._updater
+        self._averages = shared_module._averages
         self.optimizer_initialized = True
 
     def save_optimizer_states(self, fname: str) -> None:
@@ -431,7 +464,9 @@ class Module(BaseModule):
         self._params_dirty = True
         group = self._exec_group
         if self._update_on_kvstore:
-            update_params_on_kvstore(group.param_arrays, group.grad_arrays, self._kvstore, self._param_names)
+            update_params_on_kvstore(
+                group.param_arrays, group.grad_arrays, self._kvstore, self._param_names, self._besides()
+            )
         else:
             update_params(
                 group.param_arrays,
@@ -440,6 +475,7 @@ class Module(BaseModule):
                 len(self._context),
                 self._kvstore,
                 self._param_names,
+                self._besides(),
             )
 
     def _train_on(self, data_batch: Any) -> None:
@@ -456,7 +492,9 @@ class Module(BaseModule):
             return
         self._require(optimizer=True)
         self._fit_shapes(data_batch)
-        exchange = EarlyPushes(group.grad_arrays, group.param_arrays, self._kvstore, self._param_names)
+        exchange = EarlyPushes(
+            group.grad_arrays, group.param_arrays, self._kvstore, self._param_names, self._besides()
+        )
         group.forward_backward(data_batch, exchange.on_gradient)
         self._params_dirty = True
         exchange.finish()

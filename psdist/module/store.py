@@ -14,9 +14,17 @@ from typing import Any
 
 from .. import kvstore as kvs
 from ..errors import ConfigError
+from ..kvstore.reduce import add_into
 from ..ndarray import NDArray
 
-__all__ = ["EarlyPushes", "create_kvstore", "initialize_kvstore", "update_params", "update_params_on_kvstore"]
+__all__ = [
+    "Averages",
+    "EarlyPushes",
+    "create_kvstore",
+    "initialize_kvstore",
+    "update_params",
+    "update_params_on_kvstore",
+]
 
 _TOGETHER = 1 << 20  # bytes of gradients that make a message worth its round trip
 _LARGE = (
@@ -24,6 +32,8 @@ _LARGE = (
 )  # elements: beyond it a local store's extra copy costs more than updating per device
 
 Devices = Sequence[NDArray]  # a parameter's copies, one per device
+Exchange = tuple[Sequence[str], Sequence[Devices], Sequence[Devices]]  # keys, what is pushed, what is pulled
+NOTHING: Exchange = ((), (), ())
 
 
 def create_kvstore(kvstore: Any, num_device: int, arg_params: Mapping[str, NDArray]) -> tuple[Any, bool]:
@@ -57,20 +67,56 @@ def initialize_kvstore(
         kvstore.pull(names, out=[list(on_devices) for on_devices in param_arrays])
 
 
+class Averages:
+    """The mean over all workers of each auxiliary state, such as BatchNorm's moving averages; kept by the store.
+
+    Every worker has its own, from its own data. In the exchange of each step they go along, as keys of their own,
+    and their mean comes back: so all ranks know the same, at no time has anybody to wait for another besides the
+    steps' own rounds, and one rank alone may save it. The devices go on with their own until `fit` ends the epoch.
+    """
+
+    def __init__(self, kvstore: Any, names: Sequence[str], aux_params: Mapping[str, NDArray]) -> None:
+        self.means = {name: aux_params[name].copy() for name in names}
+        self._local: dict[str, NDArray] = {}  # the mean over devices, where there are several
+        kvstore.init(list(names), list(self.means.values()), averaged=True)
+        kvstore.pull(list(names), out=list(self.means.values()))
+
+    def exchange(self, names: Sequence[str], arrays: Sequence[Devices]) -> Exchange:
+        """What a step's exchange has besides the gradients: keys, what is pushed, and where the means go."""
+        known = [(name, copies) for name, copies in zip(names, arrays, strict=True) if name in self.means]
+        return (
+            [name for name, _ in known],
+            [[self._of_devices(name, copies)] for name, copies in known],
+            [[self.means[name]] for name, _ in known],
+        )
+
+    def _of_devices(self, name: str, copies: Devices) -> NDArray:
+        if len(copies) == 1:
+            return copies[0]
+        mean = self._local.get(name)
+        if mean is None:
+            mean = self._local[name] = self.means[name].copy()
+        add_into(mean._data, [copy._data for copy in copies])
+        mean /= len(copies)
+        return mean
+
+
 def update_params_on_kvstore(
     param_arrays: Sequence[Devices],
     grad_arrays: Sequence[Sequence[NDArray | None]],
     kvstore: Any,
     param_names: Sequence[str],
+    besides: Exchange = NOTHING,
 ) -> None:
     """Push all gradients and pull all new values, in one exchange: a step costs one round trip, not one a key."""
     learned = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
     if not learned:
         return
+    names, pushed, pulled = besides
     kvstore.pushpull(
-        [param_names[i] for i in learned],
-        [list(grad_arrays[i]) for i in learned],
-        out=[list(param_arrays[i]) for i in learned],
+        [*(param_names[i] for i in learned), *names],
+        [*(list(grad_arrays[i]) for i in learned), *pushed],
+        out=[*(list(param_arrays[i]) for i in learned), *pulled],
     )
 
 
@@ -89,8 +135,10 @@ class EarlyPushes:
         param_arrays: Sequence[Devices],
         kvstore: Any,
         param_names: Sequence[str],
+        besides: Exchange = NOTHING,
     ) -> None:
         self._grads, self._params, self._store = grad_arrays, param_arrays, kvstore
+        self._besides = besides  # exchanged at the end
         self._names = list(param_names)
         self._number = {name: i for i, name in enumerate(param_names) if grad_arrays[i][0] is not None}
         self._early: list[int] = []  # pushed
@@ -116,12 +164,13 @@ class EarlyPushes:
         """Exchange the rest, and read the new values of what went early."""
         early = sorted(self._early)
         rest = [i for i in self._number.values() if i not in set(early)]
-        if rest:
+        names, pushed, pulled = self._besides
+        if rest or names:
             self._store.pushpull(
-                [self._names[i] for i in rest],
-                [list(self._grads[i]) for i in rest],
-                out=[list(self._params[i]) for i in rest],
-                priority=-rest[0],
+                [*(self._names[i] for i in rest), *names],
+                [*(list(self._grads[i]) for i in rest), *pushed],
+                out=[*(list(self._params[i]) for i in rest), *pulled],
+                priority=-rest[0] if rest else -len(self._names),
             )
         if early:
             self._store.pull(
@@ -138,6 +187,7 @@ def update_params(
     num_device: int,
     kvstore: Any = None,
     param_names: Sequence[str] | None = None,
+    besides: Exchange = NOTHING,
 ) -> None:
     """Sum the gradients in the store, if there is one, and update each device's copy.
 
@@ -147,7 +197,8 @@ def update_params(
     if kvstore is not None and learned:
         keys: Sequence[Any] = param_names if param_names is not None else range(len(grad_arrays))
         summed = [list(grad_arrays[i]) for i in learned]
-        kvstore.pushpull([keys[i] for i in learned], summed, out=summed)
+        names, pushed, pulled = besides
+        kvstore.pushpull([*(keys[i] for i in learned), *names], [*summed, *pushed], out=[*summed, *pulled])
     for k in range(num_device):
         for i in learned:
             updater(i * num_device + k, grad_arrays[i][k], param_arrays[i][k])

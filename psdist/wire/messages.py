@@ -713,9 +713,10 @@ def placements(view: View) -> tuple[Placement, ...]:
     return view.shards or tuple(Placement(shard, (), ()) for shard in range(view.num_servers))
 
 
-def key_name(key: int | str) -> str:
-    """A key's name on the wire. 3 and "3" are different keys: "i:3" and "s:3"."""
-    return f"i:{key}" if isinstance(key, int) else f"s:{key}"
+def key_name(key: int | str, *, averaged: bool = False) -> str:
+    """A key's name on the wire. 3 and "3" are different keys: "i:3" and "s:3". "m:bn_mean" is a key whose value is
+    the mean of what a round's workers have pushed, whatever the optimizer."""
+    return f"m:{key}" if averaged else f"i:{key}" if isinstance(key, int) else f"s:{key}"
 
 
 def key_label(name: str) -> str:

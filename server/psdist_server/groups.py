@@ -56,6 +56,7 @@ class Group:
         key = Key("", (sum(self.lengths),), first.key.dtype, first.key.empty)
         key.label = f"{len(members)} keys ({first.key.label} to {members[-1].key.label})"
         key.lr_mult, key.wd_mult = first.key.lr_mult, first.key.wd_mult
+        key.is_averaged = first.key.is_averaged
         one = Slice(key, 0, self._side_by_side([piece.value for piece in members]))
         one.clock, one.num_updates, one.applied = first.clock, first.num_updates, dict(first.applied)
         if first.state is not None:
@@ -78,8 +79,8 @@ class Group:
             and not piece.waiting
             and piece.applied == first.applied
             and piece.value.nbytes <= PACKED
-            and (piece.key.dtype, piece.key.lr_mult, piece.key.wd_mult)
-            == (key.dtype, key.lr_mult, key.wd_mult)
+            and (piece.key.dtype, piece.key.lr_mult, piece.key.wd_mult, piece.key.is_averaged)
+            == (key.dtype, key.lr_mult, key.wd_mult, key.is_averaged)
             and (piece.state is None) == (state is None)
             and all(array.size == piece.value.size for array in piece.state or ())
             for piece in self.members

@@ -53,6 +53,7 @@ class Key:
     __slots__ = (
         "dtype",
         "empty",
+        "is_averaged",
         "label",
         "lr_mult",
         "name",
@@ -70,6 +71,7 @@ class Key:
     ) -> None:
         self.name = name
         self.empty = empty
+        self.is_averaged = name.startswith("m:")  # its value is the mean of a round's pushes
         self.label = key_label(name)
         self.number = key_number(name)
         self.shape = shape

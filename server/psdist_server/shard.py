@@ -358,8 +358,8 @@ class Shard:
         """The key of the i-th slice, after checking that the slice fits it."""
         name, shape, offset, length = init.names[i], init.shapes[i], init.offsets[i], init.lengths[i]
         dtype = _DTYPES.get(init.dtypes[i])
-        if name[:2] not in ("i:", "s:"):
-            raise Refused("bad-value", f"{name!r} is no key's name; wanted 'i:3' or 's:weight'")
+        if name[:2] not in ("i:", "s:", "m:"):
+            raise Refused("bad-value", f"{name!r} is no key's name; wanted 'i:3', 's:weight' or 'm:mean'")
         if dtype is None:
             raise Refused(
                 "bad-value", f"{name!r}: dtype {init.dtypes[i]!r}; wanted one of {', '.join(_DTYPES)}"
@@ -584,7 +584,7 @@ class Shard:
 
     def apply(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...]) -> None:
         """Apply a round's sum, or one gradient, to a slice."""
-        self.updates.apply(piece, grad, clock)
+        self.updates.apply(piece, grad, clock, len(ranks))
         self._applied(piece, grad, clock, ranks)
 
     def apply_whole(

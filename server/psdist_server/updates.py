@@ -55,11 +55,14 @@ class Updates:
         key.lr_mult = self.lr_mult.get(key.name, 1.0)
         key.wd_mult = self.wd_mult.get(key.name, 1.0)
         rule = self.rule
-        key.rule = None if rule is None or rule.elementwise else rule.for_key(key.name)
+        key.rule = None if rule is None or rule.elementwise or key.is_averaged else rule.for_key(key.name)
 
-    def apply(self, piece: Slice, grad: Tensor, clock: int) -> None:
+    def apply(self, piece: Slice, grad: Tensor, clock: int, num_pushes: int) -> None:
         """Apply the sum, or the one gradient, of round `clock` to the slice's value."""
         rule = self.rule
+        if piece.key.is_averaged:
+            piece.replace(np.divide(grad, num_pushes, dtype=grad.dtype))
+            return
         if rule is None:
             piece.replace(grad)
             return

@@ -18,8 +18,10 @@ import numpy as np
 from psdist_worker import store
 
 import psdist.kvstore
-from psdist import errors, lr_scheduler, nd, optimizer
+from psdist import cpu, errors, lr_scheduler, nd, optimizer, sym
+from psdist.io import NDArrayIter
 from psdist.kvstore import KVStore
+from psdist.module import Module
 from psdist.settings import Settings
 
 # small ones that share a message, one that is spread over servers, one that is cut into slices, an empty one
@@ -256,6 +258,56 @@ def train_devices(num_devices: int, opt: str) -> str:
         kv.push(keys, [[nd.array(grads[key]) for grads in of] for key in keys])
     kv.pull(keys, out=outs)
     return digest(outs)
+
+
+def fit_batchnorm(
+    num_devices: int = 1, epochs: int = 2, num_batches: list[int] | None = None
+) -> dict[str, Any]:
+    """Fit a small network with BatchNorm, each worker or device on data of its own; what is known at each epoch's end
+    and, by the first worker alone, after each batch."""
+    with create("dist_sync" if num_devices == 1 else "local") as kv:
+        num = (num_batches or [3, 3])[kv.rank]
+        rng = np.random.default_rng(3)
+        scales = np.array([1.0, 3.0], np.float32)[:, None, None]
+        images = rng.standard_normal((num, 2, 8, 6)).astype(np.float32) * scales
+        labels = rng.integers(0, 3, (num, 2, 8)).astype(np.float32)
+        if num_devices == 1:
+            images, labels = images[:, kv.rank], labels[:, kv.rank]
+        x = sym.FullyConnected(sym.Variable("data"), num_hidden=5, name="fc1")
+        x = sym.BatchNorm(x, name="bn", fix_gamma=False)
+        x = sym.SoftmaxOutput(sym.FullyConnected(x, num_hidden=3, name="fc2"), name="softmax")
+        module = Module(x, context=[cpu(i) for i in range(num_devices)])
+        shapes = zip(x.list_arguments(), x.infer_shape(data=(8, 6))[0], strict=True)
+        params = {
+            name: nd.array(rng.standard_normal(shape).astype(np.float32) + kv.rank)
+            for name, shape in shapes
+            if name not in ("data", "softmax_label")
+        }
+        epoch_ends: list[str] = []
+        batch_ends: list[str] = []
+
+        def epoch_end(epoch: int, symbol: Any, args: Any, auxs: Any) -> None:
+            epoch_ends.append(digest([*(args[name] for name in params), *(auxs[k] for k in sorted(auxs))]))
+
+        def batch_end(_: Any) -> None:
+            if kv.rank == 0:
+                batch_ends.append(digest(list(module.get_params()[1].values())))
+
+        batch_size = 8 * num_devices
+        module.fit(
+            NDArrayIter(images.reshape(-1, 6), labels.reshape(-1), batch_size),
+            kvstore=kv,
+            optimizer="sgd",
+            optimizer_params={"learning_rate": 0.1},
+            arg_params=params,
+            aux_params={"bn_moving_mean": nd.zeros(5) + kv.rank, "bn_moving_var": nd.ones(5)},
+            num_epoch=epochs,
+            epoch_end_callback=epoch_end,
+            batch_end_callback=batch_end,
+        )
+        module.close()
+        means = [float(value.asnumpy().sum()) for value in module.get_params()[1].values()]
+        return {"epoch_ends": epoch_ends, "batch_ends": len(set(batch_ends)), "means": means}
 
 
 def count_pushes(num: int) -> float:

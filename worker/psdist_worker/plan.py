@@ -36,6 +36,7 @@ class KeyInfo:
     """A key that this worker has initialised."""
 
     key: Key
+    name: str  # on the wire
     number: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -52,11 +53,13 @@ def key_info(
     slice_nbytes: int,
     *,
     together: bool = False,
+    averaged: bool = False,
 ) -> KeyInfo:
     """A new key, cut into slices: spread over the servers, or `together` on one."""
-    number = key_number(key_name(key))
+    name = key_name(key, averaged=averaged)
+    number = key_number(name)
     slices = partition(number, math.prod(shape), dtype.itemsize, num_servers, slice_nbytes, together=together)
-    return KeyInfo(key, number, shape, dtype, slices)
+    return KeyInfo(key, name, number, shape, dtype, slices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def init_messages(
             piece.server,
             m.Init(
                 next_seq(),
-                tuple(key_name(info.key) for info in of),
+                tuple(info.name for info in of),
                 tuple(info.dtype.name for info in of),
                 tuple(info.shape for info in of),
                 piece.offsets,

@@ -186,8 +186,18 @@ class DistKVStore(KVStore):
                 known = ", ".join(dtype.name for dtype in DTYPES.values())
                 raise ConfigError(f"init {key!r}: dtype {value.dtype.name}; servers hold {known}")
             servers, nbytes = self._client.num_servers, self._settings.slice_nbytes
-            together = self._needs_whole
-            infos.append(key_info(key, value.shape, value.dtype, servers, nbytes, together=together))
+            averaged = key in self._averaged
+            infos.append(
+                key_info(
+                    key,
+                    value.shape,
+                    value.dtype,
+                    servers,
+                    nbytes,
+                    together=self._needs_whole,
+                    averaged=averaged,
+                )
+            )
         for info in infos:
             info.clock = info.acknowledged = self._begins.get(info.number, 0)
         # a late worker's first values are those that the others have come to
@@ -340,7 +350,7 @@ class DistKVStore(KVStore):
         values = []
         for i, low, high, part in zip(piece.items, piece.offsets, piece.ends, slices, strict=True):
             info = layout.infos[i]
-            if info.dtype == np.float32 and part.nbytes > PACKED:
+            if info.dtype == np.float32 and part.nbytes > PACKED and info.key not in self._averaged:
                 residual = self._residuals.get(info.key)
                 if residual is None:
                     size = math.prod(info.shape)
