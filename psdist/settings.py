@@ -254,6 +254,10 @@ class Settings:
         _flag,
     )
 
+    jit: bool = _setting(
+        "PSDIST_JIT", True, "0 leaves llvmlite alone where it is installed: NumPy computes everything", _flag
+    )
+
     failpoint: str = _setting(
         "PSDIST_FAILPOINT",
         "",

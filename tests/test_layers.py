@@ -23,7 +23,7 @@ ROOTS = {
 
 ROWS = """
 psdist.errors psdist.context psdist.settings psdist.base psdist.registry psdist.blas psdist.attribute psdist.name psdist.profiler
-psdist.util psdist.runtime psdist.engine psdist.libinfo psdist.log psdist.compat psdist.malloc psdist.failpoints psdist.stamps
+psdist.util psdist.runtime psdist.engine psdist.libinfo psdist.log psdist.compat psdist.malloc psdist.failpoints psdist.stamps psdist.jit
 psdist.random
 psdist.ops | psdist.wire | psdist.recordio psdist.imagefile | psdist.rnn_weights
 psdist.autograd

@@ -83,7 +83,7 @@ class Executor:
         self._shadows = Shadows([*self.arg_arrays, *self.aux_arrays, *self.grad_arrays])
         named = dict(zip(self._arg_names + self._aux_names, self.arg_arrays + self.aux_arrays, strict=True))
         settings = Settings.read()
-        wanted = Options(recompute=settings.recompute, winograd=settings.winograd)
+        wanted = Options(recompute=settings.recompute, winograd=settings.winograd, jit=settings.jit)
         self._options = wanted if options is None else options
         self._program = compile_symbol(
             symbol,

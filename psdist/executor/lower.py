@@ -71,10 +71,11 @@ def lower(
     trace: bool = True,
     winograd: bool = True,
     keeps: bool = True,
+    compiled: bool = False,
 ) -> Lowered:
     """The instructions of a program. `requests` says of each argument: write, add or null."""
     low = _Lowering(program, is_train, requests, use_rules, trace)
-    low.b.winograd, low.b.keeps = winograd, keeps and with_backward
+    low.b.winograd, low.b.keeps, low.b.compiled = winograd, keeps and with_backward, compiled
     for step in program.steps:
         low.forward(step)
     for k, slot in enumerate(program.heads):

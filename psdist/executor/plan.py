@@ -17,8 +17,10 @@ import numpy as np
 
 from .. import profiler
 from ..errors import PSError, ShapeError
+from ..jit import available
 from . import rewrite, rules  # noqa: F401  (rules registers its operators)
 from .chains import chains
+from .fused import fuse
 from .ir import Array, Instr, Mark, Step, View
 from .lower import lower
 from .memory import Memory, Workspace, intermediates, plan_memory
@@ -40,6 +42,7 @@ class Options:
     chains: bool = True  # blocks
     share: bool = True  # one arena
     recompute: bool = False  # elementwise results again on the way back: memory for time
+    jit: bool = False  # elementwise groups compiled, where llvmlite is installed
 
 
 PLAIN = Options(False, False, False, False, False, False, False)
@@ -178,6 +181,7 @@ def compile_plan(
         options.trace,
         options.winograd,
         keeps=not options.recompute,
+        compiled=options.jit and available(),
     )
     instrs = lowered.instrs
     reports.append(
@@ -193,6 +197,8 @@ def compile_plan(
     if options.recompute and with_backward:
         instrs = _reported(recompute, instrs, reports)
     unshared = intermediates(instrs)
+    if options.jit and available():
+        instrs = _reported(fuse, instrs, reports)
     if options.chains:
         instrs = _reported(chains, instrs, reports)
     memory = plan_memory(instrs, options.share)

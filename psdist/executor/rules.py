@@ -176,3 +176,41 @@ def _softmax_output_back(
 
 
 rule("SoftmaxOutput", None, _softmax_output_back)
+
+
+# -- LayerNorm, written out for the compiler: a row stays in the cache from its mean to its result --------------
+
+
+def _suits_rows(b: Builder, step: Any, x: Value) -> bool:
+    last = step.params["axis"] % len(x.shape) == len(x.shape) - 1
+    return b.compiled and last and x.dtype.kind == "f" and x.dtype.itemsize >= 4
+
+
+def _layer_norm(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) -> list[Value] | None:
+    if not _suits_rows(b, step, ins[0]):
+        return None
+    x, gamma, beta = (Traced(b, v) for v in ins)
+    share = 1 / ins[0].shape[-1]
+    mean = x.sum(axis=-1, keepdims=True) * share
+    centred = x - mean
+    std = np.sqrt((centred * centred).sum(axis=-1, keepdims=True) * share + step.params["eps"])
+    y = centred / std * gamma + beta
+    return [y.v, mean.v, std.v]
+
+
+def _layer_norm_back(
+    b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value], is_train: bool
+) -> list[Value | None] | None:
+    if not _suits_rows(b, step, ins[0]) or step.params["output_mean_var"]:
+        return None
+    g, x, gamma, mean, std = (Traced(b, v) for v in (heads[0], ins[0], ins[1], outs[1], outs[2]))
+    share = 1 / ins[0].shape[-1]
+    normal = (x - mean) / std
+    scaled = g * gamma
+    along = (scaled * normal).sum(axis=-1, keepdims=True) * share
+    g_x = (scaled - scaled.sum(axis=-1, keepdims=True) * share - normal * along) / std
+    over = tuple(range(len(ins[0].shape) - 1))
+    return [g_x.v, (g * normal).sum(axis=over).v, g.sum(axis=over).v]
+
+
+rule("LayerNorm", _layer_norm, _layer_norm_back)

@@ -39,6 +39,7 @@ class Builder:
         self.back = False
         self.winograd = True  # whether 3×3 convolutions may go by tiles
         self.keeps = True  # whether transforms stay in memory for the way back
+        self.compiled = False  # whether reductions of rows will be compiled with what is around them
         self.kept: dict[Value, Value] = {}  # data of a convolution by tiles -> its transform
         self.changing: set[Value] = (
             set()

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, ShapeError
+from ..jit import rules as jit
 
 __all__ = [
     "Array",
@@ -98,12 +99,24 @@ class ElementwiseRule(Rule):
             return
         flat = [a.reshape(-1) for a in (value, *state)]
         flat_grad = grad.reshape(-1)
+        if flat_grad.size >= jit.LEAST and self._compiled(flat, flat_grad, lr, wd, t):
+            return
         buffers = _scratch(value.dtype, 1 + self.num_scratch)
         for start in range(0, flat_grad.size, _BLOCK):
             w, *block_state = (a[start : start + _BLOCK] for a in flat)
             g, *tmp = (b[: w.size] for b in buffers)
             self._prepare(w, flat_grad[start : start + _BLOCK], g, tmp[0], wd)
             self.step(w, g, tuple(block_state), tuple(tmp), lr, wd, t)
+
+    def _compiled(self, flat: list[Array], grad: Array, lr: float, wd: float, t: int) -> bool:
+        """The same as one loop of machine code, to the bit, where that can be had."""
+
+        def step(w: Any, grad: Any, state: Any, room: Any) -> None:
+            g, *tmp = room
+            self._prepare(w, grad, g, tmp[0], wd)
+            self.step(w, g, state, tuple(tmp), lr, wd, t)
+
+        return jit.run(step, flat[0], grad, flat[1:], 1 + self.num_scratch)
 
     def _prepare(self, w: Array, grad: Array, g: Array, tmp: Array, wd: float) -> None:
         if grad.dtype == g.dtype:
