@@ -145,3 +145,48 @@ def _(g: Array, _y: Array, data: Array, /, *, output_size: Shape) -> Any:
             part = grad[:, :, r, c]
             part += (g[:, :, i, j] * (1 / (part.shape[2] * part.shape[3])))[:, :, None, None]
     return grad
+
+
+@op("(n, d) -> (n, e)", where={"e": lambda d: 2 * d})
+def _contrib_fft(data: Array, /, *, compute_size: int = 128) -> Any:
+    """The Fourier transform of each row: real and imaginary part of each coefficient, side by side."""
+    y = np.fft.fft(data, axis=1)
+    return np.stack([y.real, y.imag], axis=-1).reshape(len(data), -1).astype(data.dtype)
+
+
+@_contrib_fft.gradient
+def _(g: Array, _y: Array, _data: Array, /, *, compute_size: int) -> Any:
+    return np.fft.ifft(_complex(g), axis=1, norm="forward").real.astype(g.dtype)
+
+
+def _complex(x: Array) -> Any:
+    return x[:, 0::2] + 1j * x[:, 1::2]
+
+
+@op("(n, e) -> (n, d)", where={"d": lambda e: e // 2})
+def _contrib_ifft(data: Array, /, *, compute_size: int = 128) -> Any:
+    """The inverse Fourier transform of each row, times its length: real and imaginary parts lie side by side in
+    `data`; the real part comes out."""
+    return np.fft.ifft(_complex(data), axis=1, norm="forward").real.astype(data.dtype)
+
+
+@_contrib_ifft.gradient
+def _(g: Array, _y: Array, _data: Array, /, *, compute_size: int) -> Any:
+    y = np.fft.fft(g, axis=1)
+    return np.stack([y.real, y.imag], axis=-1).reshape(len(g), -1).astype(g.dtype)
+
+
+@op("(n, d), (1, d), (1, d) -> (n, out_dim)", types="T, T, T -> T")
+def _contrib_count_sketch(
+    data: Array, h: Array, s: Array, /, *, out_dim: int, processing_batch_size: int = 32
+) -> Any:
+    """Each row's numbers, times the signs `s`, summed at the places `h`: a sketch that keeps products. Charikar et
+    al., "Finding frequent items in data streams", 2002."""
+    y = np.zeros((out_dim, len(data)), data.dtype)
+    np.add.at(y, h[0].astype(np.int64), (data * s).T)
+    return np.ascontiguousarray(y.T)
+
+
+@_contrib_count_sketch.gradient
+def _(g: Array, _y: Array, _data: Array, h: Array, s: Array, /, **_: Any) -> Any:
+    return g[:, h[0].astype(np.int64)] * s

@@ -1,8 +1,13 @@
 """Where psdist differs from MXNet 1.9.1, and why. What is listed here is not compared."""
 
-# not asked: MXNet has no such operator on a CPU, or it aborts, or refuses
+# not asked: MXNet has no such operator on a CPU, or it aborts, refuses, or errs
 UNASKED = {
+    "_contrib_count_sketch": "is for GPUs only",
+    "_contrib_fft": "is for GPUs only",
+    "_contrib_ifft": "is for GPUs only",
     "_copyto": "is not for graphs",
+    "_image_flip_left_right": "leaves the middle column of an odd width at 0, and its gradient is not flipped",
+    "_image_flip_top_bottom": "its gradient is not flipped",
     "_linspace": "takes other parameters inside than it declares",
     "_scatter_set_nd": "wants its output to be its input, which only NDArray's indexing arranges",
     "_sparse_adagrad_update": "takes row_sparse arrays only",

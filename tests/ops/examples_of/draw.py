@@ -33,6 +33,25 @@ class Draw:
             corner = rng.integers(0, 4, (shape[0], 2))
             size = rng.integers(0, 4, (shape[0], 2))
             x = np.concatenate([rng.integers(0, 2, (shape[0], 1)), corner, corner + size], axis=1)
+        elif self.kind == "boxes":  # two corners in order, between 0 and 1
+            corner = rng.uniform(0, 0.6, (*shape[:-1], 2))
+            x = np.concatenate([corner, corner + rng.uniform(0.1, 0.4, corner.shape)], axis=-1)
+        elif self.kind == "detections":  # class, score and a box; classes are few, so that boxes compete
+            kinds = rng.integers(int(self.low), int(self.high), (*shape[:-1], 1))
+            score = rng.permutation(int(np.prod(shape[:-1]))).reshape(*shape[:-1], 1) / np.prod(shape[:-1])
+            corner = rng.uniform(0, 0.3, (*shape[:-1], 2))
+            size = rng.uniform(0.3, 0.5, corner.shape)
+            x = np.concatenate([kinds, score, corner, corner + size], axis=-1)
+        elif self.kind == "labels":  # class and a box; -1 ends them
+            kinds = rng.integers(0, 3, (*shape[:-1], 1))
+            corner = rng.uniform(0, 0.5, (*shape[:-1], 2))
+            x = np.concatenate([kinds, corner, corner + rng.uniform(0.2, 0.5, corner.shape)], axis=-1)
+            for image in x:
+                image[rng.integers(0, shape[-2] + 1) :] = -1
+        elif self.kind == "regions":  # image, then two corners in order
+            corner = rng.uniform(0, 3, (shape[0], 2))
+            size = rng.uniform(1, 3, (shape[0], 2))
+            x = np.concatenate([rng.integers(0, 2, (shape[0], 1)), corner, corner + size], axis=1)
         elif self.kind == "probability":
             x = rng.uniform(0.1, 1, shape)
             x = x / x.sum(axis=-1, keepdims=True)
