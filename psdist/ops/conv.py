@@ -20,6 +20,7 @@ from .columns import (
     from_columns,
     full,
 )
+from .layout import allow_channels_last
 from .nn import without_bias
 from .registry import Params, op
 from .signature import Shape, partial
@@ -192,6 +193,10 @@ def _(g: Array, _y: Array, data: Array, weight: Array, _bias: Array | None = Non
     if len(needs) > 2 and needs[2]:
         g_bias = g.reshape(len(g), -1).sum(axis=1)
     return g_data, g_weight, g_bias
+
+
+allow_channels_last(Convolution)
+allow_channels_last(Deconvolution)
 
 
 @op("(n, c, *space) -> (n, m, places)",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from .registry import Params, op
 from .signature import Shape
 
@@ -288,3 +288,22 @@ def _(g: Array, _y: Array, base: Array, data: Array, /, *, alpha: float, beta: f
     power = base**-beta
     spread = _window_sum(g * data * power / base, nsize)
     return g * power - (2 * alpha * beta / nsize) * data * spread
+
+
+@op(shape=_batch_norm_shape, types=_batch_norm_types, aux=("moving_mean", "moving_var"), mutates=("gamma",),
+    outputs=("output", "mean", "var"), num_visible=lambda p: 3 if p["output_mean_var"] else 1)  # fmt: skip
+def _contrib_SyncBatchNorm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, /, *,
+                           eps: float = 1e-3, momentum: float = 0.9, fix_gamma: bool = True,
+                           use_global_stats: bool = False, output_mean_var: bool = False, ndev: int = 1, key: str,
+                           is_train: bool, out: Array | None = None) -> Any:  # fmt: skip
+    """BatchNorm over axis 1. Devices are not waited for: each normalises its own part of the batch, so that only
+    `ndev` = 1 gives what one device with the whole batch would give."""
+    if ndev != 1:
+        raise ConfigError(
+            f"SyncBatchNorm: ndev is {ndev}; wanted 1: devices do not share their statistics here"
+        )
+    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, fix_gamma=fix_gamma,
+                       use_global_stats=use_global_stats, is_train=is_train, out=out)  # fmt: skip
+
+
+_contrib_SyncBatchNorm.gradient(_batch_norm_gradient)

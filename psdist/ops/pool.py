@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from .columns import full
+from .layout import allow_channels_last
 from .registry import op
 from .signature import Shape
 
@@ -170,3 +171,6 @@ def _max_gradient(g: Array, y: Array, data: Array, pool: _Pool) -> Any:
         else:
             grad[where] += taken
     return grad[pool.inner]
+
+
+allow_channels_last(Pooling)

@@ -187,6 +187,10 @@ EXAMPLES = {
         conv((2, 2, 5, 5), (3, 3), 2, pad=(2, 2), no_bias=True),
         conv((1, 4, 4, 4), (3, 3), 4, groups=4, pad=(1, 1)),
         conv((3, 2, 4, 4), (4, 4), 3),
+        Example((2, 5, 4, 3), (2, 3, 2, 3), (2,), kernel=(3, 2), num_filter=2, stride=(2, 1), layout="NHWC"),
+        Example(
+            (1, 4, 4, 4), (2, 3, 3, 2), kernel=(3, 3), num_filter=2, num_group=2, no_bias=True, layout="NHWC"
+        ),
     ],
     "Deconvolution": [
         deconv((2, 3, 3, 4), (3, 2), 2),
@@ -198,6 +202,7 @@ EXAMPLES = {
         deconv((1, 2, 3, 3), (3, 3), 2, stride=(2, 2), target_shape=(6, 6)),
         deconv((1, 3, 4, 4), (1, 1), 2),
         deconv((1, 2, 3, 3), (3, 3), 2, stride=(2, 2), target_shape=(5, 5)),
+        Example((1, 3, 4, 2), (2, 3, 2, 3), kernel=(3, 2), num_filter=3, stride=(2, 1), layout="NHWC"),
     ],
     "im2col": [Example((2, 2, 4, 4), kernel=(2, 2), **p) for p in ({}, {"stride": (2, 2)}, {"pad": (1, 1)})],
     "col2im": [
@@ -225,6 +230,8 @@ EXAMPLES = {
         Example(positive(1, 2, 4, 4), kernel=(2, 2), stride=(2, 2), pool_type="lp", p_value=2),
         Example(positive(1, 2, 5, 4), kernel=(3, 2), pool_type="lp", p_value=3),
         Example(distinct(1, 2, 5), kernel=(2,), stride=(2,), pooling_convention="same"),
+        Example(distinct(1, 5, 4, 2), kernel=(2, 3), stride=(2, 1), pool_type="max", layout="NHWC"),
+        Example(distinct(1, 5, 4, 2), kernel=(2, 3), pad=(1, 1), pool_type="avg", layout="NHWC"),
     ],
     "UpSampling": [
         Example((1, 2, 3, 2), scale=2, sample_type="nearest", num_args=1),
