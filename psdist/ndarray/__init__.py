@@ -115,6 +115,10 @@ class Namespace(types.ModuleType):
             raise AttributeError(name)
         if name in control.__all__ and "_contrib_" in self._prefixes:
             return getattr(control, name)
+        if "_contrib_" in self._prefixes and ops.find(f"_contrib_{name}") is None:
+            apart = importlib.import_module(".apart", __package__)
+            if name in apart.__all__:
+                return getattr(apart, name)
         for prefix in self._prefixes:
             if ops.find(prefix + name) is not None:
                 found = _lookup(name, prefix)

@@ -172,6 +172,17 @@ def _mp_adamw_update(weight: Array, grad: Array, mean: Array, var: Array, weight
                       beta2=beta2, epsilon=epsilon, wd=wd, eta=eta, clip_gradient=clip_gradient)  # fmt: skip
 
 
+@op("(n, *s), (n, *s), (n, 1) -> (n, *s)", types="T, T, T -> T", mutates=("history",))
+def _contrib_group_adagrad_update(weight: Array, grad: Array, history: Array, /, *, lr: float,
+                                  rescale_grad: float = 1.0, clip_gradient: float = -1.0, epsilon: float = 1e-5,
+                                  out: Array | None = None) -> Any:  # fmt: skip
+    """AdaGrad with one rate for each row, which falls with the mean of the row's squared gradients."""
+    g = _gradient(weight, grad, rescale_grad, clip_gradient, 0)
+    history += (g * g).reshape(len(g), -1).mean(axis=1, keepdims=True)
+    rate = lr / np.sqrt(history + epsilon)
+    return np.subtract(weight, g * rate.reshape(-1, *(1,) * (g.ndim - 1)), out=out)
+
+
 @op(_step("weight", "grad", "d", "v", "z"), mutates=("d", "v", "z"))
 def ftml_update(weight: Array, grad: Array, d: Array, v: Array, z: Array, /, *, lr: float, beta1: float = 0.6,
                 beta2: float = 0.999, epsilon: float = 1e-8, t: int, wd: float = 0.0, rescale_grad: float = 1.0,

@@ -5,6 +5,7 @@ UNASKED = {
     "_contrib_count_sketch": "is for GPUs only",
     "_contrib_fft": "is for GPUs only",
     "_contrib_ifft": "is for GPUs only",
+    "_contrib_group_adagrad_update": "takes a row_sparse gradient only",
     "_copyto": "is not for graphs",
     "_image_flip_left_right": "leaves the middle column of an odd width at 0, and its gradient is not flipped",
     "_image_flip_top_bottom": "its gradient is not flipped",

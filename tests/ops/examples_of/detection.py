@@ -1,6 +1,6 @@
 """Examples of the operators of detectors, of attention, and of those that MXNet keeps apart with them."""
 
-from .draw import Draw, Example, distinct, ints, positive
+from .draw import Draw, Example, distinct, ints, positive, unit
 
 
 def boxes(*shape):
@@ -144,5 +144,84 @@ EXAMPLES = {
     "_contrib_ifft": [Example((2, 8), ask=False), Example((3, 6), compute_size=2, ask=False)],
     "_contrib_count_sketch": [
         Example((3, 5), still(ints(4, 1, 5)), still(ints(2, 1, 5, low=-1)), out_dim=4, ask=False)
+    ],
+    **{
+        name: [
+            Example(
+                positive(n, 8, 3, 4, high=1.0),
+                Draw((n, 16, 3, 4), -0.3, 0.3),
+                Draw((n, 3), kind="pictures"),
+                feature_stride=4,
+                scales=(1, 2),
+                ratios=(0.5, 1),
+                grad=False,
+                dtypes=SINGLE,
+                **p,
+            )
+            for p in (
+                {"rpn_min_size": 2, "rpn_post_nms_top_n": 6},
+                {
+                    "rpn_min_size": 4,
+                    "rpn_post_nms_top_n": 5,
+                    "rpn_pre_nms_top_n": 9,
+                    "threshold": 0.4,
+                    "output_score": True,
+                },
+                {"rpn_min_size": 1, "rpn_post_nms_top_n": 8, "iou_loss": True, "output_score": True},
+            )
+        ]
+        for name, n in (("_contrib_Proposal", 1), ("_contrib_MultiProposal", 2))
+    },
+    "_contrib_DeformableConvolution": [
+        Example((2, 2, 5, 5), unit(2, 8, 4, 4), (3, 2, 2, 2), (3,), kernel=(2, 2), num_filter=3),
+        Example(
+            (1, 4, 4, 5),
+            unit(1, 36, 2, 3),
+            (4, 2, 3, 3),
+            kernel=(3, 3),
+            stride=(2, 2),
+            pad=(1, 1),
+            num_filter=4,
+            num_group=2,
+            num_deformable_group=2,
+            no_bias=True,
+        ),
+    ],
+    "_contrib_ModulatedDeformableConvolution": [
+        Example(
+            (2, 2, 5, 5),
+            unit(2, 8, 4, 4),
+            positive(2, 4, 4, 4),
+            (3, 2, 2, 2),
+            (3,),
+            kernel=(2, 2),
+            num_filter=3,
+        ),
+        Example(
+            (1, 4, 4, 5),
+            unit(1, 36, 2, 3),
+            positive(1, 18, 2, 3),
+            (4, 2, 3, 3),
+            kernel=(3, 3),
+            stride=(2, 2),
+            pad=(1, 1),
+            num_filter=4,
+            num_group=2,
+            num_deformable_group=2,
+            no_bias=True,
+        ),
+    ],
+    "_contrib_SyncBatchNorm": [
+        Example((2, 3, 2, 2), positive(3), (3,), (3,), positive(3), key="a", **p)
+        for p in (
+            {"fix_gamma": False},
+            {"fix_gamma": False, "use_global_stats": True},
+        )
+    ],
+    "_contrib_group_adagrad_update": [
+        Example(
+            (4, 3), (4, 3), positive(4, 1), lr=0.5, grad=False, backward=False, ask=False, dtypes=SINGLE, **p
+        )
+        for p in ({}, {"rescale_grad": 0.5, "clip_gradient": 0.25})
     ],
 }

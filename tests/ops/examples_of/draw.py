@@ -52,6 +52,10 @@ class Draw:
             corner = rng.uniform(0, 3, (shape[0], 2))
             size = rng.uniform(1, 3, (shape[0], 2))
             x = np.concatenate([rng.integers(0, 2, (shape[0], 1)), corner, corner + size], axis=1)
+        elif self.kind == "pictures":  # height, width and scale of each
+            x = np.concatenate(
+                [rng.integers(9, 13, (shape[0], 2)), rng.uniform(0.5, 1, (shape[0], 1))], axis=1
+            )
         elif self.kind == "probability":
             x = rng.uniform(0.1, 1, shape)
             x = x / x.sum(axis=-1, keepdims=True)
