@@ -45,6 +45,7 @@ class Builder:
             set()
         )  # bound values that some operator writes: a copy of one is a real copy
         self._ordered: dict[tuple[Value, tuple[int, ...]], Value] = {}
+        self._memory: dict[Value, Array] = {}  # of views: how their memory lies; its bytes are never touched
 
     def emit(self, instr: Instr) -> None:
         """Append an instruction, under the current node's name."""
@@ -128,11 +129,17 @@ class Builder:
             shape = tuple(arg)
         else:
             shape = seen(how, arg, np.broadcast_to(np.zeros((), base.dtype), base.shape)).shape
-        if shape == base.shape and how != "transpose":
+        if shape == base.shape and how in ("reshape", "broadcast"):
             return base
         if how == "reshape" and base.order != full_order(len(base.shape)):
             base = self.ordered(base, full_order(len(base.shape)))
+        memory = self._memory.get(base)
+        if memory is None:
+            memory = np.empty(base.shape, bool)
+        if how == "reshape" and base.size and not np.may_share_memory(memory.reshape(arg), memory):
+            raise Untraceable("a reshape that copies")
         made = Value(shape, base.dtype)
+        self._memory[made] = seen(how, arg, memory)
         self.emit(View(how, arg, base, made))
         return made
 
