@@ -21,6 +21,7 @@ import numpy as np
 
 from ..ops.columns import full
 from ..ops.pool import _Pool
+from .depthwise import Depthwise, DepthwiseWeight, is_depthwise
 from .ir import Array, At, Copy, Instr, Step, Value, call_into
 from .lower import rule
 from .trace import Builder
@@ -349,7 +350,10 @@ def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) ->
         return [y]
     pad = _own_pad(g, len(shape) - 2)
     wide = _padded(b, x, pad, pad)
-    b.emit(Convolve(wide, weight, bias, y, g))
+    if b.compiled and is_depthwise(g, x.dtype):
+        b.emit(Depthwise(wide, weight, bias, y, g))
+    else:
+        b.emit(Convolve(wide, weight, bias, y, g))
     return [y]
 
 
@@ -376,6 +380,8 @@ def _convolution_back(
         if tiles is not None:
             own = b.ordered(x, order)
             b.emit(WinogradWeight(head, b.kept.get(own, own), made, tiles, own in b.kept))
+        elif b.compiled and is_depthwise(g, x.dtype):
+            b.emit(DepthwiseWeight(head, _padded(b, x, pad, pad), made, g))
         else:
             b.emit(ConvolveWeight(head, _padded(b, x, pad, pad), made, g))
         found[1] = made
@@ -404,7 +410,11 @@ def _data_gradient(
             b.emit(WinogradConvolve(head, weight, None, made, tiles, flipped=True))
             return made
         own = _own_pad(turned, len(x.shape) - 2)
-        b.emit(Convolve(_padded(b, head, own, own), weight, None, made, turned, flipped=True))
+        wide = _padded(b, head, own, own)
+        if b.compiled and is_depthwise(g, x.dtype):
+            b.emit(Depthwise(wide, weight, None, made, turned, flipped=True))
+        else:
+            b.emit(Convolve(wide, weight, None, made, turned, flipped=True))
         return made
     if not any(pad):
         b.emit(ConvolveData(head, weight, made, g))

@@ -97,6 +97,36 @@ def test_a_random_graph_is_within_its_tolerance(seed):
     close(*results)
 
 
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 5), (4,)])
+@pytest.mark.parametrize(
+    ("stride", "dilate", "dtype"), [(1, 1, "float32"), (1, 2, "float64"), (2, 1, "float32")]
+)
+def test_depthwise_convolution_is_a_loop_for_each_channel(kernel, stride, dilate, dtype):
+    dims = len(kernel)
+    symbol = mx.sym.Convolution(
+        mx.sym.Variable("data"), kernel=kernel, stride=(stride, 1)[-dims:], dilate=(dilate,) * dims,
+        pad=tuple(k // 2 for k in kernel), num_filter=6, num_group=6,
+    )  # fmt: skip
+    shape = (5, 6, 13, 14)[: 2 + dims]
+    arg_shapes, out_shapes, _ = symbol.infer_shape(data=shape)
+    rng = np.random.default_rng(0)
+    args = {
+        n: mx.nd.array(rng.standard_normal(s), dtype=dtype)
+        for n, s in zip(symbol.list_arguments(), arg_shapes, strict=True)
+    }
+    head = mx.nd.array(rng.standard_normal(out_shapes[0]), dtype=dtype)
+    results = []
+    for options in (COMPILED, PLAIN):
+        grads = {n: mx.nd.zeros(a.shape, dtype=dtype) for n, a in args.items()}
+        e = Executor(symbol, mx.cpu(), args, grads, options=options)
+        e.forward(is_train=True)
+        e.backward(head)
+        results.append({"out": e.outputs[0].asnumpy(), **{n: g.asnumpy() for n, g in grads.items()}})
+        if options.jit:
+            assert sum("depthwise" in i.title for i in e._plan(True).instrs) >= 2
+    close(*results)
+
+
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("shape", [(40, 130), (3, 5, 200)])
 def test_layer_norm_is_one_loop_each_way(shape, axis):
