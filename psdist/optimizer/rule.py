@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, ShapeError
-from ..jit import rules as jit
+from . import traced
 
 __all__ = [
     "Array",
@@ -44,7 +43,6 @@ Array = NDArray[Any]
 State = tuple[Array, ...]
 
 _NORM_BLOCK = 8192  # elements: OpenBLAS sums so many in one thread
-_BLOCK = 65536  # elements: a block of value, gradient, states and scratch stays in a 2 MB cache
 
 
 @dataclass(frozen=True)
@@ -99,24 +97,24 @@ class ElementwiseRule(Rule):
             return
         flat = [a.reshape(-1) for a in (value, *state)]
         flat_grad = grad.reshape(-1)
-        if flat_grad.size >= jit.LEAST and self._compiled(flat, flat_grad, lr, wd, t):
+        if flat_grad.size >= traced.LEAST and self._traced(flat, flat_grad, lr, wd, t):
             return
-        buffers = _scratch(value.dtype, 1 + self.num_scratch)
-        for start in range(0, flat_grad.size, _BLOCK):
-            w, *block_state = (a[start : start + _BLOCK] for a in flat)
+        buffers = traced.scratch(value.dtype, 1 + self.num_scratch)
+        for start in range(0, flat_grad.size, traced.BLOCK):
+            w, *block_state = (a[start : start + traced.BLOCK] for a in flat)
             g, *tmp = (b[: w.size] for b in buffers)
-            self._prepare(w, flat_grad[start : start + _BLOCK], g, tmp[0], wd)
+            self._prepare(w, flat_grad[start : start + traced.BLOCK], g, tmp[0], wd)
             self.step(w, g, tuple(block_state), tuple(tmp), lr, wd, t)
 
-    def _compiled(self, flat: list[Array], grad: Array, lr: float, wd: float, t: int) -> bool:
-        """The same as one loop of machine code, to the bit, where that can be had."""
+    def _traced(self, flat: list[Array], grad: Array, lr: float, wd: float, t: int) -> bool:
+        """The same to the bit, but faster, where `step` can be written down."""
 
         def step(w: Any, grad: Any, state: Any, room: Any) -> None:
             g, *tmp = room
             self._prepare(w, grad, g, tmp[0], wd)
             self.step(w, g, state, tuple(tmp), lr, wd, t)
 
-        return jit.run(step, flat[0], grad, flat[1:], 1 + self.num_scratch)
+        return traced.run(step, flat[0], grad, flat[1:], 1 + self.num_scratch)
 
     def _prepare(self, w: Array, grad: Array, g: Array, tmp: Array, wd: float) -> None:
         if grad.dtype == g.dtype:
@@ -156,23 +154,6 @@ def norm(x: Array) -> float:
         block = flat[start : start + _NORM_BLOCK]
         total += float(np.dot(block, block))
     return math.sqrt(total)
-
-
-class _Buffers(threading.local):
-    """Scratch blocks of this thread, per dtype; made once and used by every rule."""
-
-    def __init__(self) -> None:
-        self.by_dtype: dict[np.dtype[Any], list[Array]] = {}
-
-
-_buffers = _Buffers()
-
-
-def _scratch(dtype: np.dtype[Any], count: int) -> list[Array]:
-    buffers = _buffers.by_dtype.setdefault(dtype, [])
-    while len(buffers) < count:
-        buffers.append(np.empty(_BLOCK, dtype))
-    return buffers[:count]
 
 
 _RULES: dict[str, type[Rule]] = {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from psdist.errors import ConfigError, ShapeError
-from psdist.optimizer import from_wire, rule, rule_names
+from psdist.optimizer import from_wire, rule_names, traced
 
 NAMES = sorted(rule_names())
 ELEMENTWISE = [name for name in NAMES if from_wire(name, {}).elementwise]
@@ -66,7 +66,7 @@ def test_slices_updated_one_by_one_give_the_bits_of_the_whole(name):
 def test_blocks_do_not_show(name, monkeypatch):
     value, grads = draw((70, 30))
     whole, _ = trained(name, value, grads)
-    monkeypatch.setattr(rule, "_BLOCK", 101)
+    monkeypatch.setattr(traced, "BLOCK", 101)
     np.testing.assert_array_equal(trained(name, value, grads)[0], whole)
 
 
