@@ -186,6 +186,13 @@ class Client:
     def num_servers(self) -> int:
         return self.view.num_servers if self.view is not None else 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a reply is waited for."""
+        return self.failure is None and bool(
+            self._pending or self._expired or self._greeting or self.state == "joining"
+        )
+
     # --- what happens -----------------------------------------------------------------------------
 
     def start(self, address: str, join: Call, now: float) -> None:

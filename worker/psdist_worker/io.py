@@ -1,7 +1,12 @@
-"""The socket thread: it owns every socket of a worker, and does what the rules in client.py say.
+"""The sockets of a worker, and whose turn it is with them: it does what the rules in client.py say.
 
-Other threads give it work through `do`, a queue with a bell, and hear back through `Call.on_done`, which runs
-here. Frames leave without a copy: ZeroMQ reads the caller's memory, and pyzmq keeps the array alive until the
+One thread at a time has the turn, and with it the sockets and the client. Mostly that is the socket thread: others
+give it work through `do`, a queue with a bell, and hear back through `Call.on_done`. But a hand-over from thread
+to thread costs more than a small message, so that the socket thread keeps the turn only while something is under
+way, and a caller who has nothing to do but wait takes it meanwhile (`begin`, `wait`): he sends, and reads until
+his reply is there. The socket thread then looks in only now and then.
+
+Frames leave without a copy: ZeroMQ reads the caller's memory, and pyzmq keeps the array alive until the
 message is sent. They arrive without one, too: an array of a reply is a view of the frame it came in, copied
 once into where it belongs (`Request.deliver`).
 
@@ -15,6 +20,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import math
 import socket
 import threading
 import time
@@ -35,7 +41,7 @@ from psdist.wire import BadMessage, decode, encode
 from psdist.wire import messages as m
 from psdist.wire.codec import OldTurn, frame_limit
 
-from .client import SCHEDULER, Client, Connect, Peer, Send
+from .client import SCHEDULER, Call, Client, Connect, Peer, Send
 from .shm import Sharing
 
 __all__ = ["IO"]
@@ -47,8 +53,9 @@ _SEND_QUEUE = (
 )
 _RECEIVE_QUEUE = 256  # messages
 _READ_AT_ONCE = 64  # messages of one socket before the others get their turn
-_STUCK_MS = 5  # how soon to look again whether there is room in shared memory
+_STUCK_S = 0.005  # how soon to look again whether there is room in shared memory
 _HURRY = 1 << 60  # the priority of an offer: what comes later may use it
+_HAND_OVER_S = 0.01
 _RECONNECT_MS = 50
 _RECONNECT_MAX_MS = 1000
 
@@ -74,6 +81,11 @@ class IO:
         self._bell_in.setblocking(False)
         self._bell_out.setblocking(False)
         self._has_rung = False  # a byte is in the bell; racing writers at worst put in another
+        self._turn = _Turn()
+        self._asleep = threading.Lock()  # what the socket thread sleeps on; released, it is awake
+        self._asleep.acquire()
+        self._is_broken = False
+        self._loop: _Loop | None = None
         self._stop = False
         self._linger_s = 0.0
         self._context: zmq.Context[_Socket] = zmq.Context()
@@ -94,13 +106,50 @@ class IO:
         self.close()
 
     def do(self, work: Callable[[float], None]) -> None:
-        """Have the thread call `work(now)`, which may call the client. May be called by any thread."""
+        """Have whoever has the turn call `work(now)`, which may call the client. May be called by any thread."""
         if self._points is not None:
             self._points.reached("do")
         self._todo.append(work)
         if not self._has_rung:
             self._has_rung = True
             self._ring()
+
+    def begin(self, work: Callable[[float], None]) -> bool:
+        """As `do`, but when the turn is free this thread takes it, and must go on by `wait` or `send`."""
+        if self._points is not None:
+            self._points.reached("do")
+        self._todo.append(work)
+        if self._loop is not None and not self._stop and self._turn.take():
+            return True
+        if not self._has_rung:
+            self._has_rung = True
+            self._ring()
+        return False
+
+    def send(self) -> None:
+        """Do what was asked for, and give the turn back: replies are read by whoever takes it next."""
+        loop = self._loop
+        assert loop is not None, "begin() has looked"
+        try:
+            self._once(loop)
+        finally:
+            self._give()
+
+    def wait(self, call: Call) -> None:
+        """Do the socket thread's work until the call is done (or this store is closed), then give the turn back."""
+        loop = self._loop
+        assert loop is not None, "begin() has looked"
+        try:
+            self._once(loop)
+            while not call.is_done and not self._stop:
+                loop.wait()  # nearly all of the time goes here, where an interrupt does no harm
+                self._once(loop)
+        finally:
+            self._give()
+
+    def wake(self) -> None:
+        """Have the socket thread see to what is under way, since somebody waits for it."""
+        self._ring()
 
     def close(self, linger_s: float = 0.0) -> None:
         """End the thread, after giving the sockets `linger_s` to send what they hold. May be called twice."""
@@ -109,6 +158,7 @@ class IO:
         self._is_closed = True
         self._linger_s = linger_s
         self._stop = True
+        self._turn.give()  # this thread may have been interrupted in the middle of its turn
         if self._thread.ident is not None:
             self._ring()
             self._thread.join()
@@ -122,34 +172,77 @@ class IO:
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):  # the bell is full of rings
             self._bell_in.send(b"!")
+        with contextlib.suppress(RuntimeError):  # it is awake, or soon will be
+            self._asleep.release()
+
+    # --- by whoever has the turn ------------------------------------------------------------------
+
+    def _give(self) -> None:
+        self._turn.give()
+        if self._todo or self._stop:  # somebody came when it was not free
+            self._ring()
+
+    def _once(self, loop: _Loop) -> None:
+        """Do what was asked for, and what has happened."""
+        try:
+            self._has_rung = False  # before the queue is emptied: who comes later rings again
+            now = time.monotonic()
+            todo = self._todo
+            while todo:
+                todo.popleft()(now)
+            if not self._is_broken:
+                loop.work(now)
+        except BaseException as e:
+            # a bug, or an interrupt in the middle of a rule: nobody knows how much of a change is done, and
+            # it must not become a caller that waits for ever
+            self._is_broken = True
+            _log.error("the work on the sockets failed", exc_info=e)
+            error = e if isinstance(e, PSError) else TransportError(f"the socket thread failed: {e!r}")
+            self._client.fail(error)
+            if not isinstance(e, Exception):
+                raise
 
     # --- in the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        loop = _Loop(self._client, self._settings, self._sharing, self._context, self._bell_out, self._points)
+        loop = self._loop = _Loop(
+            self._client, self._settings, self._sharing, self._context, self._bell_out, self._points
+        )
         try:
             while not self._stop:
-                loop.wait()
-                self._has_rung = False  # before the queue is emptied: who comes later rings again
-                now = time.monotonic()
-                todo = self._todo
-                while todo:
-                    todo.popleft()(now)
-                loop.work(now)
-            while self._todo:  # what was asked just before close()
-                self._todo.popleft()(time.monotonic())
+                if self._turn.take():
+                    try:
+                        loop.wait(0.0)
+                        self._once(loop)
+                        while loop.is_busy and not self._stop:
+                            loop.wait()
+                            self._once(loop)
+                    finally:
+                        self._give()
+                if not self._todo:
+                    self._asleep.acquire(timeout=loop.sleep_s)
+            while not self._turn.take():  # a caller in another thread sees _stop soon
+                time.sleep(_HAND_OVER_S)
+            self._once(loop)  # what was asked just before close()
             loop.flush(time.monotonic() + self._linger_s)
-        except Exception as e:
-            # a bug here must not become a caller that waits for ever
-            _log.exception("the socket thread failed")
-            error = e if isinstance(e, PSError) else TransportError(f"the socket thread failed: {e!r}")
-            self._client.fail(error)
-            while not self._stop or self._todo:
-                while self._todo:
-                    self._todo.popleft()(time.monotonic())
-                time.sleep(0.05)
         finally:
             loop.close(self._linger_s)
+
+
+class _Turn:
+    """Whose turn it is. A thread that has it already may take it again: its last turn was cut off by an interrupt."""
+
+    def __init__(self) -> None:
+        self._owner: dict[str, int] = {}  # a dict, since setdefault and pop are done at once or not at all
+
+    def take(self) -> bool:
+        me = threading.get_ident()
+        return self._owner.setdefault("thread", me) == me
+
+    def give(self) -> None:
+        """Not if it is another thread's."""
+        if self._owner.get("thread") == threading.get_ident():
+            self._owner.pop("thread", None)
 
 
 class _Loop:
@@ -181,24 +274,35 @@ class _Loop:
         self._tick_at = 0.0
         self._ready: dict[object, int] = {}
 
-    def wait(self) -> None:
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way that must be seen to."""
+        return self._client.is_busy or self._sharing.is_stuck or any(self._heaps.values())
+
+    @property
+    def sleep_s(self) -> float:
+        """How long nobody needs to look."""
+        return max(0.0, self._tick_at - time.monotonic())
+
+    def wait(self, most_s: float = math.inf) -> None:
         """Until something happens, or it is time to tick."""
-        timeout_s = max(0.0, self._tick_at - time.monotonic())
-        timeout_ms = int(timeout_s * 1000) + 1
+        timeout_s = min(self.sleep_s, most_s)
         if self._sharing.is_stuck:
-            timeout_ms = min(timeout_ms, _STUCK_MS)
-        self._ready = dict(self._poller.poll(timeout_ms))
+            timeout_s = min(timeout_s, _STUCK_S)
+        self._ready = dict(self._poller.poll(math.ceil(timeout_s * 1000)))
         if self._bell.fileno() in self._ready:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(4096)
 
     def work(self, now: float) -> None:
         """Read, tick, send."""
+        ready = self._ready
+        self._ready = {}
         for peer, monitor in list(self._monitors.items()):
-            if monitor in self._ready:
+            if monitor in ready:
                 self._read_monitor(peer, monitor, now)
         for peer, sock in list(self._sockets.items()):
-            if self._ready.get(sock, 0) & zmq.POLLIN:
+            if ready.get(sock, 0) & zmq.POLLIN:
                 self._read(peer, sock, now)
         if now >= self._tick_at:
             self._client.tick(now)
@@ -210,7 +314,7 @@ class _Loop:
         now = time.monotonic()
         self._act(now)
         while any(self._heaps.values()) and now < until:
-            left_ms = _STUCK_MS if self._sharing.is_stuck else int((until - now) * 1000) + 1
+            left_ms = int(_STUCK_S * 1000) if self._sharing.is_stuck else int((until - now) * 1000) + 1
             self._ready = dict(self._poller.poll(left_ms))
             now = time.monotonic()
             self._act(now)

@@ -113,7 +113,7 @@ class DistKVStore(KVStore):
         # ten times, since the scheduler's own setting counts, and the client knows when to stop
         call = Call(1, 10 * limit_s, wait.wake)
         self._io.do(lambda now: self._client.start(address, call, now))
-        wait.until(call, 10 * limit_s)
+        wait.until(call)
         view = self._client.view
         assert view is not None
         if self._settings.ack == "replicated" and not view.replicas:
@@ -231,7 +231,10 @@ class DistKVStore(KVStore):
             self._count(layout, flats)
             with self._acks:
                 self._in_flight += 1
-            self._submit(requests)
+            if any(request.draft.large for request in requests if request.draft is not None):
+                self._submit(requests)  # while the training goes on
+            elif self._begin(requests):
+                self._io.send()
 
     def _pull(self, pairs: Pairs, priority: int) -> None:
         self._check()
@@ -255,8 +258,8 @@ class DistKVStore(KVStore):
                         draft(message),
                     )
                 )
-            self._submit(requests)
-        wait.until(call, self._settings.request_timeout_s)
+            has_turn = self._begin(requests)
+        self._wait(call, wait, has_turn)
         targets.finish()
 
     def _pushpull(self, pushed: Pairs, pulled: Pairs, priority: int) -> None:
@@ -285,8 +288,8 @@ class DistKVStore(KVStore):
             self._count(layout, flats)
             with self._acks:
                 self._in_flight += 1
-            self._submit(requests)
-        wait.until(call, self._settings.request_timeout_s)
+            has_turn = self._begin(requests)
+        self._wait(call, wait, has_turn)
         targets.finish()
 
     def _push_request(
@@ -423,6 +426,7 @@ class DistKVStore(KVStore):
         if has_room():
             return
         limit_s = self._settings.request_timeout_s + _BACKSTOP_S
+        self._io.wake()
         with self._acks:
             if not self._acks.wait_for(lambda: self._error is not None or has_room(), limit_s):
                 raise RequestTimeout(
@@ -563,6 +567,7 @@ class DistKVStore(KVStore):
     def _drain(self) -> None:
         """Wait until what was pushed is applied. Raises the error of a push."""
         limit_s = self._settings.request_timeout_s + _BACKSTOP_S
+        self._io.wake()
         with self._acks:
             self._acks.wait_for(lambda: self._error is not None or not self._in_flight, limit_s)
         self._check()
@@ -602,7 +607,7 @@ class DistKVStore(KVStore):
             wait = _Wait()
             call = Call(1, settings.close_timeout_s, wait.wake)
             self._io.do(lambda now: self._client.leave(call, now))
-            wait.until(call, settings.close_timeout_s)
+            wait.until(call)
         except PSError as e:
             self._abort(e)
             raise
@@ -628,13 +633,27 @@ class DistKVStore(KVStore):
     # --- asking -----------------------------------------------------------------------------------
 
     def _submit(self, requests: list[Request]) -> None:
-        client = self._client
+        """Have the socket thread send these."""
+        self._io.do(self._sending(requests))
+
+    def _begin(self, requests: list[Request]) -> bool:
+        """Send these; True: by this thread, which must go on by `_wait` or `IO.send`."""
+        return self._io.begin(self._sending(requests))
+
+    def _sending(self, requests: list[Request]) -> Callable[[float], None]:
+        submit = self._client.submit
 
         def work(now: float) -> None:
             for request in requests:
-                client.submit(request, now)
+                submit(request, now)
 
-        self._io.do(work)
+        return work
+
+    def _wait(self, call: Call, wait: _Wait, has_turn: bool) -> None:
+        """Return when the call is done. Raises its error."""
+        if has_turn:
+            self._io.wait(call)
+        wait.until(call)
 
     def _ask_all(
         self,
@@ -648,19 +667,16 @@ class DistKVStore(KVStore):
         if not messages:
             return
         wait = _Wait()
-        timeout_s = self._settings.request_timeout_s
-        call = Call(len(messages), timeout_s, wait.wake)
+        call = Call(len(messages), self._settings.request_timeout_s, wait.wake)
 
         def taker(i: int) -> Callable[[Reply], None] | None:
             return (lambda reply: deliver(i, reply)) if deliver is not None else None
 
-        self._submit(
-            [
-                Request(peer, message, call, what=what, deliver=taker(i))
-                for i, (peer, message) in enumerate(messages)
-            ]
-        )
-        wait.until(call, timeout_s)
+        requests = [
+            Request(peer, message, call, what=what, deliver=taker(i))
+            for i, (peer, message) in enumerate(messages)
+        ]
+        self._wait(call, wait, self._begin(requests))
 
     def _ask_servers(self, message: Callable[[], Any], what: str) -> None:
         servers = range(self._client.num_servers)
@@ -679,12 +695,12 @@ class _Wait:
     def wake(self, call: Call) -> None:
         self._lock.release()
 
-    def until(self, call: Call, timeout_s: float) -> None:
+    def until(self, call: Call) -> None:
         """Return when the call is done. Raises its error."""
-        if not self._lock.acquire(timeout=timeout_s + _BACKSTOP_S):
+        limit_s = call.timeout_s + _BACKSTOP_S
+        if not self._lock.acquire(timeout=limit_s):
             raise RequestTimeout(
-                f"the socket thread did not answer within {timeout_s + _BACKSTOP_S:g} s; "
-                "is this process starved of time?"
+                f"the socket thread did not answer within {limit_s:g} s; is this process starved of time?"
             )
         if call.error is not None:
             raise _again(call.error)
