@@ -628,7 +628,8 @@ class Share:
     """The sender's memory, which the receiver may map and read. A worker says it when a server has welcomed
     it; if the server can map that, it answers by Share of its own, and from then on arrays of more than 8192
     bytes may travel both ways as places (see Memory). `turn` is drawn anew for each agreement, and both
-    answers have the same. Reply: Share. Errors: unsupported."""
+    answers have the same. `lane` is the name of the server's socket for short messages (see Lanes), "" where
+    there is none, and from a worker. Reply: Share. Errors: unsupported."""
 
     seq: int
     turn: int
@@ -638,6 +639,7 @@ class Share:
     nbytes: int
     token: int
     counter: int
+    lane: str = ""
 
 
 # --- replies that many share ----------------------------------------------------------------------

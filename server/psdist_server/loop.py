@@ -14,7 +14,7 @@ import importlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,6 +30,7 @@ from psdist.wire.codec import OldTurn
 
 from . import sockets
 from .disk import Disk
+from .lanes import Lanes
 from .membership import End, Membership, who
 from .rounds import Empty
 from .scheduler import Scheduler
@@ -153,29 +154,33 @@ class Loop:
             frames = sockets.receive(router)
             if frames is None:
                 return
-            sender = frames.pop(0).bytes
-            if self._points is not None:
-                self._points.reached("came")
-            try:
-                message = self._decode(sender, frames)
-            except OldTurn as e:  # it was under way when its connection broke: what is new says Hello first
-                text = "the arrays of this message lie in memory of an agreement that is over"
-                self._send([(sender, m.Error(e.seq, "not-admitted", text))])
-                continue
-            except BadMessage as e:
-                self._refuse(sender, e)
-                continue
-            if self._points is not None:
-                self._points.at("receive", message, sender)
-            out = self._step(sender, message, time.monotonic())
-            if self._points is not None:
-                self._points.at("handled", message, sender)
-            self._send(out)
+            self._handle(frames.pop(0).bytes, frames)
 
-    def _decode(self, sender: bytes, frames: list[Any]) -> Message:
+    def _handle(self, sender: bytes, frames: Sequence[Any]) -> None:
+        """Take one message."""
+        if self._points is not None:
+            self._points.reached("came")
+        try:
+            message = self._decode(sender, frames)
+        except OldTurn as e:  # it was under way when its connection broke: what is new says Hello first
+            text = "the arrays of this message lie in memory of an agreement that is over"
+            self._send([(sender, m.Error(e.seq, "not-admitted", text))])
+            return
+        except BadMessage as e:
+            self._refuse(sender, e)
+            return
+        if self._points is not None:
+            self._points.at("receive", message, sender)
+        out = self._step(sender, message, time.monotonic())
+        if self._points is not None:
+            self._points.at("handled", message, sender)
+        self._send(out)
+
+    def _decode(self, sender: bytes, frames: Sequence[Any]) -> Message:
         return decode(frames)
 
-    def _encode(self, destination: bytes, message: Message) -> list[Any]:
+    def _encode(self, destination: bytes, message: Message) -> list[Any] | None:
+        """The frames of a message; None: it has gone another way."""
         return list(encode(message))
 
     def _refuse(self, sender: bytes, error: BadMessage) -> None:
@@ -196,7 +201,8 @@ class Loop:
         if destination is None:
             is_sent = sockets.send(sock, encode(message))
         else:
-            is_sent = sockets.send(sock, [destination, *self._encode(destination, message)])
+            frames = self._encode(destination, message)
+            is_sent = frames is None or sockets.send(sock, [destination, *frames])
         if self._points is not None:
             self._points.at("sent", message, destination or b"")
         self.num_undelivered += not is_sent
@@ -288,6 +294,7 @@ class ServerLoop(Loop):
         self.address = f"tcp://{at}"
         self._peers: dict[Destination, sockets.Socket] = {}  # to the servers that keep our copies
         self._sharing = Sharing(settings.shm_nbytes)
+        self._lanes = Lanes(self._poller)
         token = secrets.randbits(63)
         self._disk = Disk(settings) if settings.snapshot_dir else None
         self._untimed = time_rules(self._points) if isinstance(self._points, Stamps) else None
@@ -326,6 +333,8 @@ class ServerLoop(Loop):
         super().close()
         if (sharing := getattr(self, "_sharing", None)) is not None:  # not when the sockets failed
             sharing.close()
+        if (lanes := getattr(self, "_lanes", None)) is not None:
+            lanes.close()
 
     def _listen(self) -> tuple[sockets.Socket, str, int]:
         settings = self._settings
@@ -348,6 +357,10 @@ class ServerLoop(Loop):
         for destination, peer in list(self._peers.items()):
             if peer in ready:
                 self._hear_peer(destination, peer)
+        if self._lanes.has_callers(ready):
+            self._lanes.admit(self._sharing.sender_of)
+        for sender in self._lanes.ready(ready):
+            self._drain(sender)
         super()._turn(ready)
 
     def _hear(self) -> None:
@@ -418,14 +431,32 @@ class ServerLoop(Loop):
 
     def _step(self, sender: bytes, message: Message, now: float) -> Out:
         if isinstance(message, m.Share) and self._server.serves(sender):
-            return [(sender, self._sharing.agree(sender, message))]
+            return [(sender, self._agree(sender, message))]
         return self._server.step(sender, message, now)
 
-    def _decode(self, sender: bytes, frames: list[Any]) -> Message:
+    def _agree(self, sender: bytes, share: m.Share) -> Message:
+        """Answer a worker that offers its memory."""
+        answer = self._sharing.agree(sender, share, self._lanes.name)
+        self._lanes.keep(self._sharing.knows)
+        return answer
+
+    def _handle(self, sender: bytes, frames: Sequence[Any]) -> None:
+        self._drain(sender)  # what was sent by the lane before this
+        super()._handle(sender, frames)
+
+    def _drain(self, sender: bytes) -> None:
+        """Take what has come by a lane."""
+        for _ in range(_AT_ONCE):
+            frames = self._lanes.receive(sender)
+            if frames is None:
+                return
+            super()._handle(sender, frames)
+
+    def _decode(self, sender: bytes, frames: Sequence[Any]) -> Message:
         return decode(frames, self._sharing.memory(sender))
 
-    def _encode(self, destination: bytes, message: Message) -> list[Any]:
-        return self._sharing.frames(destination, message)
+    def _encode(self, destination: bytes, message: Message) -> list[Any] | None:
+        return self._sharing.send(destination, message, self._lanes.get(destination))
 
     def _tick(self, now: float) -> End | None:
         server, membership = self._server, self._membership
@@ -436,6 +467,7 @@ class ServerLoop(Loop):
             for taken in server.taken():
                 self._disk.write(taken, server.view.num_servers)
         self._sharing.forget()
+        self._lanes.admit(self._sharing.sender_of)
         if server.fenced:
             membership.end(server.fenced)
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))

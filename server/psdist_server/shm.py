@@ -18,6 +18,7 @@ import numpy as np
 from psdist.wire import Message
 from psdist.wire import messages as m
 from psdist.wire.codec import IN_FRAME, PACKED, Memory, NoMemory, draft
+from psdist.wire.lane import Lane
 from psdist.wire.messages import Tensor
 from psdist.wire.shm import BadPlace, NotShared, Offer, Segment, Window
 
@@ -33,7 +34,7 @@ _NOTHING: Final = NoMemory()
 class _Peer:
     """What is agreed with one connection."""
 
-    __slots__ = ("counter", "num_read", "num_shown", "read", "shown", "turn", "window")
+    __slots__ = ("by_lane", "counter", "num_read", "num_shown", "read", "shown", "turn", "window")
 
     def __init__(self, window: Window, share: m.Share) -> None:
         self.window = window
@@ -43,6 +44,7 @@ class _Peer:
         self.num_read = window.counter(share.counter)
         self.num_shown = self.num_read() + 1  # the worker counts one when it has mapped our segment
         self.shown: deque[list[Tensor]] = deque()  # messages with places that are not read yet
+        self.by_lane = False  # which way they went: two ways would not keep their order
 
     def forget(self) -> bool:
         """Let go of what was read; whether more may be shown."""
@@ -77,8 +79,8 @@ class Sharing:
             return np.empty(size, dtype)
         return segment.empty(size, dtype)
 
-    def agree(self, sender: bytes, share: m.Share) -> Message:
-        """Answer a worker's offer."""
+    def agree(self, sender: bytes, share: m.Share, lane: str = "") -> Message:
+        """Answer a worker's offer; `lane` is where it may open one."""
         if self.segment is None:
             return m.Error(share.seq, "unsupported", "this server shares no memory (PSDIST_SHM_BYTES=0)")
         try:
@@ -97,7 +99,7 @@ class Sharing:
             del self._peers[other]
         self._peers[sender] = peer
         own = self.segment.offer
-        return m.Share(share.seq, share.turn, own.host, own.pid, own.fd, own.nbytes, own.token, 0)
+        return m.Share(share.seq, share.turn, own.host, own.pid, own.fd, own.nbytes, own.token, 0, lane)
 
     def memory(self, sender: bytes) -> Memory:
         """Where arrays of this connection's messages may lie."""
@@ -108,18 +110,35 @@ class Sharing:
             peer.forget()
         return peer
 
-    def frames(self, destination: bytes, message: Message) -> list[Any]:
-        """A message as frames, with the places of its arrays where it can have them."""
+    def sender_of(self, token: int, turn: int) -> bytes | None:
+        """The connection of the worker whose segment has this token, as long as that agreement stands."""
+        for sender, peer in self._peers.items():
+            if peer.turn == turn and peer.window.offer.token == token:
+                return sender
+        return None
+
+    def knows(self, sender: bytes) -> bool:
+        """Whether memory is agreed upon with a connection."""
+        return sender in self._peers
+
+    def send(self, destination: bytes, message: Message, lane: Lane | None) -> list[Any] | None:
+        """Send a message by the lane, if there is one and it fits; else its frames. Its arrays are places where
+        they can be."""
         made = draft(message)
         if made.large and self._peers and (peer := self._peers.get(destination)) is not None:
             assert self.segment is not None
             place: Callable[[Tensor], int] = self.segment.place
             places = [place(array) for array in made.large]
-            if max(places) >= 0 and peer.forget():
-                peer.num_shown += 1
-                peer.shown.append(made.large)
-                return made.frames(peer.turn, [p if p >= 0 else IN_FRAME for p in places])
-        return made.frames()
+            by_lane = lane is not None
+            if max(places) >= 0 and peer.forget() and (not peer.shown or peer.by_lane == by_lane):
+                frames = made.frames(peer.turn, [p if p >= 0 else IN_FRAME for p in places])
+                if lane is None or lane.send(frames):
+                    peer.num_shown += 1
+                    peer.shown.append(made.large)
+                    peer.by_lane = by_lane
+                    return None if by_lane else frames
+        frames = made.frames()
+        return None if lane is not None and lane.send(frames) else frames
 
     def forget(self) -> None:
         """Let go of what was read, as time passes."""

@@ -7,6 +7,7 @@ import importlib
 import itertools
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -242,6 +243,46 @@ def share() -> dict[str, Any]:
             kv.push("w", nd.ones((3000, 100)))
             kv.pull("w", out=out)
         return {"shared": len(kv._sharing._servers), "sum": float(out.asnumpy().sum())}
+
+
+def cut_lanes() -> dict[str, Any]:
+    """Exchange a small and a large key while the lane to the server breaks, again and again."""
+    with create("dist_sync") as kv:
+        assert isinstance(kv, store.DistKVStore)
+        keys, shapes = ["small", "large"], [(10,), (300, 100)]
+        kv.init(keys, [nd.zeros(shape) for shape in shapes])
+        outs = [nd.zeros(shape) for shape in shapes]
+        names = set()
+        for step in range(12):
+            kv.push(keys, [nd.ones(shape) * step for shape in shapes])
+            if step % 3 == 1:
+                for lane in list(kv._io._loop._lanes.values()):  # type: ignore[union-attr]
+                    names.add(id(lane))
+                    lane._socket.shutdown(socket.SHUT_RDWR)
+            kv.pull(keys, out=outs)
+        return {"sums": [float(out.asnumpy().sum()) for out in outs], "lanes": len(names)}
+
+
+def interrupted() -> list[float]:
+    """Worker 0 is interrupted while it waits for worker 1, three times, and goes on."""
+    with create("dist_sync") as kv:
+        kv.init("w", nd.zeros((5,)))
+        out = nd.zeros((5,))
+        num = 0
+        if kv.rank == 0:
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
+            kv.push("w", nd.ones((5,)))
+            for _ in range(3):
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
+                try:
+                    kv.pull("w", out=out)
+                except KeyboardInterrupt:
+                    num += 1
+        kv.barrier()
+        if kv.rank == 1:
+            kv.push("w", nd.ones((5,)))
+        kv.pull("w", out=out)
+        return [num, *out.asnumpy().tolist()]
 
 
 def train_devices(num_devices: int, opt: str) -> str:

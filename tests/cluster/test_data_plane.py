@@ -17,6 +17,17 @@ def test_processes_on_one_host_share_memory_by_themselves(clusters: Any) -> None
     assert [result["sum"] for result in results] == [600_000.0] * 2
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="abstract sockets are Linux's")
+def test_a_lane_that_breaks_is_opened_anew_and_nothing_is_lost() -> None:
+    results = run_threads("cut_lanes")
+    assert [result["sums"] for result in results] == [[220.0, 22.0 * 30_000]] * 2
+    assert all(result["lanes"] > 1 for result in results)
+
+
+def test_a_worker_that_is_interrupted_in_a_wait_goes_on(clusters: Any) -> None:
+    assert clusters(2, 1).run("interrupted") == [[3, 2, 2, 2, 2, 2], [0, 2, 2, 2, 2, 2]]
+
+
 @pytest.mark.parametrize("side", ["both", "worker", "server"])
 def test_where_one_side_shares_nothing_arrays_travel_by_the_network(clusters: Any, side: str) -> None:
     cluster = clusters(2, 1)

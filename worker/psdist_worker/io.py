@@ -25,7 +25,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +40,7 @@ from psdist.stamps import Points, Stamps, open_points
 from psdist.wire import BadMessage, decode, encode
 from psdist.wire import messages as m
 from psdist.wire.codec import OldTurn, frame_limit
+from psdist.wire.lane import Gone, Lane
 
 from .client import SCHEDULER, Call, Client, Connect, Peer, Send
 from .shm import Sharing
@@ -66,6 +67,10 @@ _HANDSHAKE_FAILED = (
 )
 
 _Socket = zmq.Socket[bytes]
+
+_IN = int(zmq.POLLIN)  # arithmetic on zmq's own enumeration takes microseconds
+_OUT = int(zmq.POLLOUT)
+_NOW = int(zmq.DONTWAIT)
 
 
 class IO:
@@ -266,10 +271,12 @@ class _Loop:
         self._sockets: dict[Peer, _Socket] = {}
         self._monitors: dict[Peer, _Socket] = {}
         self._connections: dict[Peer, int] = {}  # how often the connection to a peer came about
+        self._lanes: dict[Peer, Lane] = {}
+        self._detours: dict[Peer, set[int]] = {}  # seqs of settings that went by ZeroMQ and are not answered
         self._heaps: dict[Peer, list[tuple[int, int, Send]]] = {}  # (-priority, order of coming, what)
         self._order = itertools.count()
         self._poller = zmq.Poller()
-        self._poller.register(bell, zmq.POLLIN)
+        self._poller.register(bell, _IN)
         self._is_full: set[Peer] = set()  # sockets that are polled for room
         self._tick_at = 0.0
         self._ready: dict[object, int] = {}
@@ -301,8 +308,11 @@ class _Loop:
         for peer, monitor in list(self._monitors.items()):
             if monitor in ready:
                 self._read_monitor(peer, monitor, now)
+        for peer, lane in list(self._lanes.items()):
+            if lane.fileno() in ready:
+                self._read_lane(peer, lane, now)
         for peer, sock in list(self._sockets.items()):
-            if ready.get(sock, 0) & zmq.POLLIN:
+            if ready.get(sock, 0) & _IN:
                 self._read(peer, sock, now)
         if now >= self._tick_at:
             self._client.tick(now)
@@ -320,6 +330,8 @@ class _Loop:
             self._act(now)
 
     def close(self, linger_s: float) -> None:
+        for peer in list(self._lanes):
+            self._close_lane(peer)
         for peer, sock in self._sockets.items():
             sock.disable_monitor()
             self._monitors[peer].close(linger=0)
@@ -348,6 +360,7 @@ class _Loop:
             old.disable_monitor()
             self._monitors.pop(peer).close(linger=0)
             old.close(linger=0)
+        self._close_lane(peer)
         sock = _new_socket(self._context, self._settings)
         monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | _HANDSHAKE_FAILED)
         sock.connect(address)
@@ -356,8 +369,8 @@ class _Loop:
         self._connections[peer] = 0
         self._heaps[peer] = []  # what waits for an answer will be sent again when the peer has welcomed us
         self._is_full.discard(peer)
-        self._poller.register(sock, zmq.POLLIN)
-        self._poller.register(monitor, zmq.POLLIN)
+        self._poller.register(sock, _IN)
+        self._poller.register(monitor, _IN)
 
     def _send_some(self, peer: Peer, heap: list[tuple[int, int, Send]], now: float) -> None:
         sock = self._sockets[peer]
@@ -379,56 +392,98 @@ class _Loop:
             if self._points is not None:
                 self._points.at("send", send.message)
             try:
-                sock.send_multipart(parts, zmq.DONTWAIT, copy=False)
+                if request is not None and self._goes_by_lane(peer, send.message, parts):
+                    heapq.heappop(heap)
+                    if self._points is not None:
+                        self._points.at("sent", send.message)
+                    continue
+                sock.send_multipart(parts, _NOW, copy=False)
             except zmq.Again:
                 if peer not in self._is_full:
                     self._is_full.add(peer)
-                    self._poller.modify(sock, zmq.POLLIN | zmq.POLLOUT)
+                    self._poller.modify(sock, _IN | _OUT)
                 return
             heapq.heappop(heap)
             if self._points is not None:
                 self._points.at("sent", send.message)
         if peer in self._is_full:
             self._is_full.discard(peer)
-            self._poller.modify(sock, zmq.POLLIN)
+            self._poller.modify(sock, _IN)
 
     # --- the sockets' news ------------------------------------------------------------------------
 
     def _read(self, peer: Peer, sock: _Socket, now: float) -> None:
-        sharing = self._sharing
         for _ in range(_READ_AT_ONCE):
             try:
-                frames = sock.recv_multipart(zmq.DONTWAIT, copy=False)
+                frames = sock.recv_multipart(_NOW, copy=False)
             except zmq.Again:
                 return
-            if self._points is not None:
-                self._points.reached("came")
-            try:
-                message = decode(frames, sharing.memory(peer))
-            except OldTurn:
-                continue  # from before the connection broke; it will be answered again
-            except BadMessage as e:
-                self._client.bad_message(peer, e, e.seq)
-                continue
-            if self._points is not None:
-                self._points.at("receive", message)
-            if isinstance(message, m.Share | m.Error) and sharing.answered(peer, message):
-                continue
-            self._client.receive(peer, message, now)
-            if self._points is not None:
-                self._points.at("handled", message)
-            if peer == SCHEDULER:
-                continue
-            sharing.has_read(peer)
-            if isinstance(message, m.Welcome):
-                self._offer(peer)
-            elif isinstance(message, m.Values | m.Done) or (
-                isinstance(message, m.Error) and message.code != "not-admitted"
-            ):
-                sharing.was_answered(message.seq)
+            self._take(peer, frames, now)
+
+    def _read_lane(self, peer: Peer, lane: Lane, now: float) -> None:
+        try:
+            for _ in range(_READ_AT_ONCE):
+                frames = lane.receive()
+                if frames is None:
+                    return
+                self._take(peer, frames, now)
+        except Gone:  # the server is dead, or does not know us any more: what it has read nobody knows
+            self._close_lane(peer)
+            self._client.reconnected(peer, now)
+
+    def _take(self, peer: Peer, frames: Sequence[Any], now: float) -> None:
+        """Take one message."""
+        if self._points is not None:
+            self._points.reached("came")
+        sharing = self._sharing
+        try:
+            message = decode(frames, sharing.memory(peer))
+        except OldTurn:
+            return  # from before the connection broke; it will be answered again
+        except BadMessage as e:
+            self._client.bad_message(peer, e, e.seq)
+            return
+        if self._points is not None:
+            self._points.at("receive", message)
+        if isinstance(message, m.Share | m.Error) and sharing.answered(peer, message):
+            if isinstance(message, m.Share) and (lane := sharing.lane(peer, message)) is not None:
+                self._lanes[peer] = lane
+                self._poller.register(lane.fileno(), _IN)
+            return
+        self._client.receive(peer, message, now)
+        if self._points is not None:
+            self._points.at("handled", message)
+        if peer == SCHEDULER:
+            return
+        sharing.has_read(peer)
+        if isinstance(message, m.Welcome):
+            self._offer(peer)
+        elif isinstance(message, m.Values | m.Done) or (
+            isinstance(message, m.Error) and message.code != "not-admitted"
+        ):
+            sharing.was_answered(message.seq)
+            if detours := self._detours.get(peer):
+                detours.discard(message.seq)
+
+    def _goes_by_lane(self, peer: Peer, message: m.Message, parts: Sequence[Any]) -> bool:
+        """Send by the lane, where that is possible and overtakes no setting that gradients must come after."""
+        lane = self._lanes.get(peer)
+        if lane is not None and not self._detours.get(peer) and lane.send(parts):
+            return True
+        if isinstance(message, m.SetHyper):
+            self._detours.setdefault(peer, set()).add(message.seq)
+        return False
+
+    def _close_lane(self, peer: Peer) -> None:
+        self._detours.pop(peer, None)
+        lane = self._lanes.pop(peer, None)
+        if lane is not None:
+            self._poller.unregister(lane.fileno())
+            lane.close()
 
     def _offer(self, peer: Peer) -> None:
         """Offer our memory to a server that has let us in."""
+        self._close_lane(peer)
         share = self._sharing.offer(peer, self._client.next_seq())
         if share is not None:
             heapq.heappush(self._heaps[peer], (-_HURRY, next(self._order), Send(peer, share, _HURRY)))
@@ -436,7 +491,7 @@ class _Loop:
     def _read_monitor(self, peer: Peer, monitor: _Socket, now: float) -> None:
         while True:
             try:
-                event, _ = monitor.recv_multipart(zmq.DONTWAIT)
+                event, _ = monitor.recv_multipart(_NOW)
             except zmq.Again:
                 return
             if int.from_bytes(event[:2], "little") & _HANDSHAKE_FAILED:

@@ -20,6 +20,7 @@ import numpy as np
 
 from psdist.wire import messages as m
 from psdist.wire.codec import IN_FRAME, PACKED, Draft, Memory, NoMemory
+from psdist.wire.lane import Lane
 from psdist.wire.shm import Counter, NotShared, Offer, Segment, Window
 
 from .client import Peer
@@ -143,6 +144,17 @@ class Sharing:
         self._counters[peer].add_one()  # so that it knows that we can
         _log.info("arrays for server %d travel through memory", peer)
         return True
+
+    def lane(self, peer: Peer, reply: m.Share) -> Lane | None:
+        """A lane to a server that has answered an offer."""
+        server, segment = self._servers.get(peer), self.segment
+        if not reply.lane or server is None or segment is None or server.turn != reply.turn:
+            return None
+        try:
+            return Lane.connect(reply.lane, segment.offer.token, reply.turn)
+        except OSError as e:
+            self._tell(f"server {peer}: short messages go by the network: {e}")
+            return None
 
     def _tell(self, why: str) -> None:
         if why not in self._told:
