@@ -334,8 +334,8 @@ class Xavier(Initializer):
         self.factor_type = factor_type
         self.magnitude = float(magnitude)
 
-    def _init_weight(self, name: str, arr: NDArray) -> None:
-        shape = arr.shape
+    def scale(self, shape: tuple[int, ...], name: str = "a weight") -> float:
+        """Half the width of the interval, or the standard deviation, for a weight of this shape."""
         if len(shape) < 2:
             raise ShapeError(f"{name}: {type(self).__name__} needs two axes or more, the shape is {shape}")
         kernel = float(np.prod(shape[2:]))
@@ -343,11 +343,14 @@ class Xavier(Initializer):
         factors = {"avg": (fan_in + fan_out) / 2, "in": fan_in, "out": fan_out}
         if self.factor_type not in factors:
             raise ConfigError(f"Xavier: factor_type is {self.factor_type!r}; wanted 'avg', 'in' or 'out'")
-        scale = float(np.sqrt(self.magnitude / factors[self.factor_type]))
+        return float(np.sqrt(self.magnitude / factors[self.factor_type]))
+
+    def _init_weight(self, name: str, arr: NDArray) -> None:
+        scale = self.scale(arr.shape, name)
         draw = {"uniform": _uniform, "gaussian": _normal}.get(self.rnd_type)
         if draw is None:
             raise ConfigError(f"Xavier: rnd_type is {self.rnd_type!r}; wanted 'uniform' or 'gaussian'")
-        arr[:] = draw(scale, shape)
+        arr[:] = draw(scale, arr.shape)
 
 
 @register

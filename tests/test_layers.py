@@ -25,6 +25,7 @@ ROWS = """
 psdist.errors psdist.context psdist.settings psdist.base psdist.registry psdist.blas psdist.attribute psdist.name psdist.profiler
 psdist.util psdist.runtime psdist.engine psdist.libinfo psdist.log psdist.compat psdist.malloc psdist.failpoints psdist.stamps psdist.jit
 psdist.random
+psdist.table
 psdist.ops | psdist.wire | psdist.recordio psdist.imagefile | psdist.rnn_weights
 psdist.autograd
 psdist.ndarray

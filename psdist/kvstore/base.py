@@ -12,7 +12,7 @@ import builtins
 import difflib
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray as Array
 
 from ..errors import BadValue, ConfigError, UnknownKey
+from ..table import Evict, First
+from .first import first_of
 
-__all__ = ["KVStore", "Key", "Pairs", "Spec"]
+__all__ = ["KVStore", "Key", "Pairs", "Spec", "check_row_ids", "each", "is_sparse"]
 
 Key = int | str
 Pairs = list[tuple[Key, list[Array[Any]]]]  # each key once; its devices' arrays in device order, at least one
@@ -97,10 +99,8 @@ class KVStore(ABC):
         asynchronous store, the latest). Raises ConfigError for a key that is there already.
         """
         pairs = _pairs("init", key, value)
-        self._check_kind(pairs)
         for k, arrays in pairs:
-            if k in self._specs:
-                raise ConfigError(f"init {k!r}: initialised before; each key is initialised once")
+            self._new_key("init", k)
             if len(arrays) != 1:
                 raise ConfigError(f"init {k!r}: {len(arrays)} values, wanted one")
             if averaged and arrays[0].dtype.kind != "f":
@@ -126,8 +126,8 @@ class KVStore(ABC):
         """
         if out is None:
             raise ConfigError(f"pull {key!r}: no `out`; wanted arrays to write to")
-        if any(is_sparse(a) for _, arrays in _each("pull", key, out) for a in arrays):
-            self._pull_sparse(_each("pull", key, out), priority, ignore_sparse)
+        if any(is_sparse(a) for _, arrays in each("pull", key, out) for a in arrays):
+            self._pull_sparse(each("pull", key, out), priority, ignore_sparse)
             return
         self._pull(self._checked("pull", key, out), priority)
 
@@ -164,7 +164,7 @@ class KVStore(ABC):
 
         Raises UnknownKey, BadValue.
         """
-        for k, arrays in _each("row_sparse_pull", key, out) if out is not None else ():
+        for k, arrays in each("row_sparse_pull", key, out) if out is not None else ():
             for a in arrays:
                 if getattr(a, "stype", None) != "row_sparse":
                     kind = getattr(a, "stype", type(a).__name__)
@@ -194,13 +194,61 @@ class KVStore(ABC):
                 raise ConfigError(
                     f"row_sparse_pull {k!r}: {len(targets)} arrays, but {len(rows)} arrays of row_ids"
                 )
-            spec = self._spec(k)
-            value = np.empty(spec.shape, spec.dtype)
-            self.pull(k, out=value, priority=priority)
+            num_rows = self._spec(k).shape[0]
+            read = self._row_reader(k, priority)
             for target, wanted in zip(targets, rows, strict=True):
-                _put_rows(
-                    k, target, value, np.unique(np.asarray(getattr(wanted, "_data", wanted)).astype(np.int64))
-                )
+                numbers = np.unique(np.asarray(getattr(wanted, "_data", wanted)).astype(np.int64))
+                check_row_ids("row_sparse_pull", k, numbers, num_rows)
+                if target.stype == "row_sparse":
+                    target.store(read(numbers), numbers)
+                else:
+                    target._data[numbers] = read(numbers)
+
+    def init_table(
+        self,
+        key: Key,
+        shape: tuple[int, ...],
+        *,
+        initializer: Any = "zeros",
+        seed: int | None = None,
+        dtype: Any = "float32",
+        max_rows: int | None = None,
+        ttl: int | None = None,
+    ) -> None:
+        """Declare a row_sparse value by its shape alone: each row begins with what `initializer` draws for it, and
+        takes memory from the first push to it on. Like `init`, once for each key, by every worker; rank 0's counts.
+
+        `initializer`: one of mx.init that can draw a row by itself, or its name. A row's first value depends on `seed`,
+        key and row only, whatever server holds it; without a seed `mx.random.seed` settles it. `max_rows`: keep only
+        those that were pushed to last, so many on all servers together. `ttl`: let a row go that was not pushed to for
+        so many rounds. A row that was let go begins anew. Raises ConfigError.
+        """
+        spec = Spec(tuple(int(n) for n in shape), np.dtype(dtype))
+        if not spec.shape or min(spec.shape) < 0:
+            raise ConfigError(f"init_table {key!r}: the shape is {shape}; wanted (rows, ...)")
+        if max_rows is not None and ttl is not None:
+            raise ConfigError(f"init_table {key!r}: max_rows and ttl are given; wanted one of them, or none")
+        evict = (
+            Evict("lru", max_rows)
+            if max_rows is not None
+            else Evict("ttl", ttl)
+            if ttl is not None
+            else Evict()
+        )
+        evict.check()
+        self._new_key("init_table", key)
+        self._init_table(key, spec, first_of(initializer, spec.shape, seed), evict)
+        self._specs[key] = spec
+
+    def _init_table(self, key: Key, spec: Spec, first: First, evict: Evict) -> None:
+        raise ConfigError(f"init_table {key!r}: the {self.type!r} store has no tables")
+
+    def _row_reader(self, key: Key, priority: int) -> Callable[[Array[Any]], Array[Any]]:
+        """Reads rows of a key by their numbers; here, from all of it."""
+        spec = self._spec(key)
+        value = np.empty(spec.shape, spec.dtype)
+        self.pull(key, out=value, priority=priority)
+        return lambda ids: value[ids]
 
     # --- how values change ------------------------------------------------------------------------
 
@@ -304,6 +352,12 @@ class KVStore(ABC):
             self._known[verb] = _Known(list(key), pairs)
         return pairs
 
+    def _new_key(self, verb: str, key: Key) -> None:
+        """Raise ConfigError for a key that is there already."""
+        self._check_kind([(key, [])])
+        if key in self._specs:
+            raise ConfigError(f"{verb} {key!r}: initialised before; each key is initialised once")
+
     def _check_kind(self, pairs: Pairs) -> None:
         """One store's keys are all strings or all numbers. Raises ConfigError."""
         for known in self._specs:
@@ -321,7 +375,7 @@ def is_sparse(value: Any) -> bool:
     return type(value) is not np.ndarray and getattr(value, "stype", "default") != "default"
 
 
-def _each(verb: str, key: Any, value: Any) -> list[tuple[Any, list[Any]]]:
+def each(verb: str, key: Any, value: Any) -> list[tuple[Any, list[Any]]]:
     """(key, its arrays) for each key, as they were given."""
     if not isinstance(key, (list, tuple)):
         return [(key, list(value) if isinstance(value, (list, tuple)) else [value])]
@@ -372,14 +426,13 @@ def _array(verb: str, key: Key, value: Any) -> Array[Any]:
     return array
 
 
-def _put_rows(key: Key, target: Any, value: Array[Any], rows: Array[Any]) -> None:
-    if rows.size and (rows[0] < 0 or rows[-1] >= len(value)):
-        bad = rows[0] if rows[0] < 0 else rows[-1]
-        raise BadValue(f"row_sparse_pull {key!r}: row {bad}; the value has {len(value)} rows")
-    if target.stype == "row_sparse":
-        target.store(value[rows], rows)
-    else:
-        target._data[rows] = value[rows]
+def check_row_ids(verb: str, key: Key, ids: Array[Any], num_rows: int) -> None:
+    """Raise BadValue unless the numbers ascend within the rows there are."""
+    if ids.size and not (ids[1:] > ids[:-1]).all():
+        raise BadValue(f"{verb} {key!r}: the numbers of rows do not ascend, or one comes twice")
+    if ids.size and (ids[0] < 0 or ids[-1] >= num_rows):
+        bad = ids[0] if ids[0] < 0 else ids[-1]
+        raise BadValue(f"{verb} {key!r}: row {bad}; the value has {num_rows} rows")
 
 
 def _check_cast(verb: str, key: Key, given: np.dtype[Any], wanted: np.dtype[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray as Array
 from ..errors import BadValue, ConfigError
 from ..ndarray import NDArray, array, sparse, zeros
 from ..optimizer import get_updater
-from .base import Key, KVStore, Pairs, _each, is_sparse
+from ..table import Evict, First
+from ..wire import key_name, key_number
+from .base import Key, KVStore, Pairs, Spec, each, is_sparse
 from .reduce import add_into
 
 __all__ = ["LocalKVStore"]
@@ -51,12 +54,22 @@ class LocalKVStore(KVStore):
 
     def init(self, key: Any, value: Any, *, averaged: bool = False) -> None:
         super().init(key, value, averaged=averaged)
-        for k, arrays in _each("init", key, value):
+        for k, arrays in each("init", key, value):
             if is_sparse(arrays[0]):  # stays so, for the optimizers that leave rows alone
                 self._values[k] = arrays[0].copy()
 
+    def _init_table(self, key: Key, spec: Spec, first: First, evict: Evict) -> None:
+        if evict.policy:
+            raise ConfigError(
+                f"init_table {key!r}: the {self.type!r} store lets no rows go; leave max_rows and ttl away"
+            )
+        num_rows, *rest = spec.shape
+        ids, width = np.arange(num_rows), math.prod(rest)
+        rows = first.draw(ids, width, key_number(key_name(key)), spec.dtype).reshape(spec.shape)
+        self._values[key] = sparse.row_sparse_array((rows, ids), spec.shape)
+
     def push(self, key: Any, value: Any, priority: int = 0) -> None:
-        given = _each("push", key, value)
+        given = each("push", key, value)
         if not any(is_sparse(a) for _, arrays in given for a in arrays):
             super().push(key, value, priority)
             return
@@ -78,7 +91,7 @@ class LocalKVStore(KVStore):
 
     def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
         out = value if out is None else out
-        arrays = [a for v in (value, out) for _, arrays in _each("pushpull", key, v) for a in arrays]
+        arrays = [a for v in (value, out) for _, arrays in each("pushpull", key, v) for a in arrays]
         if any(is_sparse(a) for a in arrays):
             self.push(key, value, priority)
             self.pull(key, out, priority, ignore_sparse=False)

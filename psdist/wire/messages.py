@@ -39,6 +39,7 @@ __all__ = [
     "Barrier",
     "Begin",
     "Clocks",
+    "CopyRows",
     "CopySettings",
     "CopySlices",
     "Done",
@@ -48,6 +49,7 @@ __all__ = [
     "GetState",
     "Hello",
     "Init",
+    "InitRows",
     "Ints",
     "Join",
     "Leave",
@@ -58,11 +60,15 @@ __all__ = [
     "Numbers",
     "Placement",
     "Pull",
+    "PullRows",
     "Push",
     "PushPull",
+    "PushRows",
     "Replicate",
     "ReplicateRequest",
+    "ReplicateRows",
     "Role",
+    "RowValues",
     "SetHyper",
     "SetOptimizer",
     "SetStaleness",
@@ -335,6 +341,73 @@ class Values:
     values: Tensors
 
 
+@message(15, senders="worker")
+@dataclass(frozen=True, slots=True)
+class InitRows:
+    """Declare part `part` of `num_parts` of the table `name`: those rows of an array of this shape that the server
+    of that part holds (see Tables). A row that nobody has given or pushed has the value that `first` ("constant",
+    "uniform" or "normal") with `numbers` draws for it. `evict` is "", "lru" or "ttl" with its `limit`. The worker
+    that `gives` sends rows: `values` are their numbers and then they themselves, in several messages when they are
+    many; the first value of a row wins, and after the message that `is_last` no more are taken. The others' Init
+    is answered then. Reply: Done. Errors: bad-value."""
+
+    seq: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    part: int
+    num_parts: int
+    first: str
+    numbers: Numbers
+    evict: str
+    limit: int
+    gives: bool
+    is_last: bool
+    values: Tensors
+
+
+@message(16, senders="worker")
+@dataclass(frozen=True, slots=True)
+class PushRows:
+    """Add rows to round `clock` of part `part` of the table `key`, as Push does. `values` are the rows' numbers
+    (int64, ascending, none twice) and then the rows, one after the other; many rows come in several such pairs. A
+    worker that has no rows for a part pushes none, for a round waits for every worker.
+    Reply: Done, when the round is applied. Errors: those of Push."""
+
+    seq: int
+    epoch: int
+    ack: int
+    key: int
+    part: int
+    clock: int
+    values: Tensors
+
+
+@message(17, senders="worker")
+@dataclass(frozen=True, slots=True)
+class PullRows:
+    """Read the rows of these numbers (ascending, none twice; `values` are one or more arrays of them), at a clock of
+    at least `min_clock`; without any, all rows that are stored. Reading changes nothing.
+    Reply: RowValues. Errors: unknown-key, bad-value."""
+
+    seq: int
+    key: int
+    part: int
+    min_clock: int
+    values: Tensors
+
+
+@message(18, senders="server")
+@dataclass(frozen=True, slots=True)
+class RowValues:
+    """The rows asked for, in the order of the request, in arrays of whole rows; and the part's clock. When all were
+    asked for, `values` are pairs: numbers, rows."""
+
+    seq: int
+    clock: int
+    values: Tensors
+
+
 # --- how values change ----------------------------------------------------------------------------
 
 
@@ -343,8 +416,8 @@ class Values:
 class SetOptimizer:
     """From now on a round's sum is a gradient, and the rule `name` with `numbers` applies it. `lr`, `wd`
     hold until a SetHyper; `lr_mult`, `wd_mult` multiply them for the keys named ("s:bias"). Clears the
-    optimizer's state unless the rule is the same. Reply: Done. Errors: bad-value (no such rule or
-    number)."""
+    optimizer's state unless the rule is the same. `lazy`: of a table, only the rows that were pushed are updated.
+    Reply: Done. Errors: bad-value (no such rule or number)."""
 
     seq: int
     name: str
@@ -353,6 +426,7 @@ class SetOptimizer:
     wd: float
     lr_mult: dict[str, float]
     wd_mult: dict[str, float]
+    lazy: bool = False
 
 
 @message(21, senders="worker")
@@ -537,8 +611,9 @@ class StatusReport:
 @dataclass(frozen=True, slots=True)
 class CopySettings:
     """A copy of `shard` begins anew, with these settings: the optimizer (`name` "" for none), its rates
-    (`values` are the lr and the wd from round `from_rounds[i]` on), whether every push is applied as it comes, and the
-    settings that were already taken: `seqs[i]` of worker `ranks[i]`. Reply: Done. Errors: stale-epoch."""
+    (`values` are the lr and the wd from round `from_rounds[i]` on), whether every push is applied as it comes, whether
+    tables are updated lazily, and the settings that were already taken: `seqs[i]` of worker `ranks[i]`.
+    Reply: Done. Errors: stale-epoch."""
 
     seq: int
     epoch: int
@@ -548,6 +623,7 @@ class CopySettings:
     lr_mult: dict[str, float]
     wd_mult: dict[str, float]
     each: bool
+    lazy: bool
     ranks: Ints
     seqs: Ints
     from_rounds: Ints
@@ -619,6 +695,55 @@ class Synced:
     backup: int
 
 
+@message(45, senders="server")
+@dataclass(frozen=True, slots=True)
+class CopyRows:
+    """Some rows of a part of a table; with `begins`, in place of all that was there. The first fields are InitRows',
+    `is_open` says whether all first rows are there. `values` are the rows' numbers, the rounds that have touched
+    them last, the rows, and `count` arrays of state. `ranks`, `rounds`: as in CopySlices; `newest` is one more
+    than the latest round that was applied. Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    part: int
+    num_parts: int
+    first: str
+    numbers: Numbers
+    evict: str
+    limit: int
+    is_open: bool
+    begins: bool
+    clock: int
+    newest: int
+    num_updates: int
+    count: int
+    ranks: Ints
+    rounds: Ints
+    values: Tensors
+
+
+@message(46, senders="server")
+@dataclass(frozen=True, slots=True)
+class ReplicateRows:
+    """The sum of round `round` was applied to a part of a table: `values` are the numbers of the rows that were
+    evicted after it, and then pairs as in PushRows. The pushes of the workers `ranks` are in it; then the part's
+    clock is `clock`. Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+    key: int
+    part: int
+    round: int
+    clock: int
+    ranks: Ints
+    values: Tensors
+
+
 # --- memory that is shared, when both are on one host ---------------------------------------------
 
 
@@ -678,6 +803,10 @@ Message = (
     | Pull
     | PushPull
     | Values
+    | InitRows
+    | PushRows
+    | PullRows
+    | RowValues
     | SetOptimizer
     | SetHyper
     | SetStaleness
@@ -698,6 +827,8 @@ Message = (
     | CopySlices
     | Replicate
     | ReplicateRequest
+    | CopyRows
+    | ReplicateRows
     | Synced
     | Share
     | Done

@@ -17,7 +17,7 @@ that is still to come is in it when it comes. Until the copy is complete nothing
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -25,23 +25,28 @@ from typing import Final
 import numpy as np
 
 from psdist.errors import ConfigError, ProtocolError
+from psdist.table import Rows, chunks
 from psdist.wire import decode, encode
 from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_REPLICATED,
     Begin,
+    CopyRows,
     CopySettings,
     CopySlices,
     Done,
     Error,
     Hello,
     Init,
+    InitRows,
     Member,
     Message,
     Push,
     PushPull,
+    PushRows,
     Replicate,
     ReplicateRequest,
+    ReplicateRows,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -50,9 +55,19 @@ from psdist.wire.messages import (
     Welcome,
 )
 
+from .parts import TablePart, part_place
 from .rounds import Slice
-from .shard import SCHEDULER, Applied, Asked, Destination, Out, Rewritten, Shard
-from .state import Place, batches, put_settings, put_slices, settings_of, slices_of
+from .shard import SCHEDULER, Applied, AppliedRows, Asked, Destination, Out, Rewritten, Shard
+from .state import (
+    Place,
+    batches,
+    portion_of,
+    put_rows,
+    put_settings,
+    put_slices,
+    settings_of,
+    slices_of,
+)
 from .taking import Taken, Taker
 from .updates import Refused
 
@@ -61,7 +76,7 @@ __all__ = ["BROKEN", "Backup", "Changes", "Copy", "Link", "Primary"]
 _WINDOW: Final = 16 << 20  # bytes of whole slices on their way to a new copy
 _GREETINGS: Final = 1 << 40  # where the numbers of Hellos begin, so that 1, 2, 3, ... are the copies'
 
-Changes = CopySettings | CopySlices | Replicate | ReplicateRequest
+Changes = CopySettings | CopySlices | CopyRows | Replicate | ReplicateRows | ReplicateRequest
 BROKEN: Final = (
     Refused,
     ConfigError,
@@ -154,15 +169,22 @@ class Copy:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.to_come: dict[Place, None] = {}  # slices that were not sent yet
+        self.begun: dict[Place, int] = {}  # of those, tables: how many of their slots were sent
         self.in_flight = 0  # bytes of whole slices
         self.sent = 0  # the index of what was last sent
         self.acked = 0  # and acknowledged
+        self.unacked: Counter[int] = Counter()  # by index: its messages that are not acknowledged
         self.is_synced = False  # the scheduler was told that it is complete
 
     @property
     def is_complete(self) -> bool:
         """Whether all has been sent, so that what it acknowledges can be relied on."""
         return not self.to_come
+
+    def has(self, piece: Slice) -> bool:
+        """Whether it must hear of a round of this slice: of the rest, it gets what has become of it."""
+        place = piece.key.number, piece.offset
+        return place not in self.to_come or place in self.begun
 
 
 class Primary:
@@ -183,7 +205,7 @@ class Primary:
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
         """Take one message of a worker, or a View; what to send because of it."""
-        if isinstance(message, Push | PushPull):
+        if isinstance(message, Push | PushPull | PushRows):
             (self._lax.add if message.ack < ACK_REPLICATED else self._lax.discard)(sender)
         if self.is_fenced:
             return []
@@ -216,7 +238,8 @@ class Primary:
         out: Out = []
         for rank, copy in self.copies.items():
             begun = -1  # a key whose slices go together, in the copy too
-            for places in batches(self.shard, list(copy.to_come)):
+            tables = self.shard.tables
+            for places in batches(self.shard, [place for place in copy.to_come if place not in tables]):
                 if copy.in_flight >= _WINDOW and places[0][0] != begun:
                     break
                 pieces = [self.shard.slices[place] for place in places]
@@ -224,6 +247,8 @@ class Primary:
                 for place in places:
                     del copy.to_come[place]
                 out += self._send_slices(rank, copy, pieces, now)
+            for place in [place for place in copy.to_come if place in tables]:
+                out += self._send_portions(rank, copy, place, tables[place], now)
         if self.is_fenced:
             return out
         acked = min((copy.acked for copy in self.copies.values() if copy.is_complete), default=self._index)
@@ -259,13 +284,18 @@ class Primary:
         self.shard.effects = []
         self._index += 1
         out: Out = []
+        last = {effect.piece: effect for effect in effects if isinstance(effect, AppliedRows)}
         for rank, copy in self.copies.items():
             rounds: list[Applied] = []
             for effect in effects:
                 match effect:
                     case Applied():
-                        if (effect.piece.key.number, effect.piece.offset) not in copy.to_come:
+                        if copy.has(effect.piece):
                             rounds.append(effect)
+                    case AppliedRows():
+                        if copy.has(effect.piece):
+                            clock = effect.piece.clock if last[effect.piece] is effect else effect.after
+                            out += self._send_rows(rank, copy, effect, clock, now)
                     case Asked():
                         out += self._send_rounds(rank, copy, rounds, now)
                         rounds = []
@@ -302,14 +332,44 @@ class Primary:
         message = slices_of(pieces, copy.link.next_seq(), self.epoch, self.number)
         return self._send(rank, copy, message, sum(value.nbytes for value in message.values), now)
 
+    def _send_rows(self, rank: int, copy: Copy, effect: AppliedRows, clock: int, now: float) -> Out:
+        message = ReplicateRows(
+            copy.link.next_seq(),
+            self.epoch,
+            self.number,
+            effect.piece.key.number,
+            effect.piece.part,
+            effect.clock,
+            clock,
+            effect.ranks,
+            [effect.gone, *chunks(effect.rows)],
+        )
+        return self._send(rank, copy, message, 0, now)
+
+    def _send_portions(self, rank: int, copy: Copy, place: Place, part: TablePart, now: float) -> Out:
+        """Of a table, as much as may be on its way."""
+        out: Out = []
+        while place in copy.to_come and copy.in_flight < _WINDOW:
+            begin = copy.begun.get(place, 0)
+            message, end = portion_of(part, copy.link.next_seq(), self.epoch, self.number, begin)
+            copy.begun[place] = max(end, 1)
+            if end >= part.table.num_slots:
+                del copy.to_come[place], copy.begun[place]
+            out += self._send(rank, copy, message, sum(value.nbytes for value in message.values), now)
+        return out
+
     def _send(self, rank: int, copy: Copy, message: Changes, nbytes: int, now: float) -> Out:
         index = copy.sent = self._index
         copy.in_flight += nbytes
+        copy.unacked[index] += 1
         was_last = copy.is_complete
 
         def acked() -> None:
             copy.in_flight -= nbytes
-            copy.acked = index
+            copy.unacked[index] -= 1
+            if not copy.unacked[index]:
+                del copy.unacked[index]
+                copy.acked = index
             if was_last and not copy.is_synced and self.copies.get(rank) is copy:
                 copy.is_synced = True
                 self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
@@ -341,8 +401,12 @@ class Backup:
                 self.epoch = message.epoch
             case CopySlices():
                 put_slices(shard, message)
+            case CopyRows():
+                put_rows(shard, message)
             case Replicate():
                 self._replay(message)
+            case ReplicateRows():
+                self._replay_rows(message)
             case ReplicateRequest():
                 shard.replay(_asked(message))
 
@@ -378,6 +442,16 @@ class Backup:
                 f"a round of {together[0][0].key.label} came in {len(together)} of its slices"
             )
 
+    def _replay_rows(self, message: ReplicateRows) -> None:
+        shard = self.shard
+        part = shard.tables[part_place(message.key, message.part)]
+        gone, *pairs = message.values
+        ids = np.concatenate(pairs[::2])
+        rows = Rows(ids, np.concatenate(pairs[1::2]).reshape(len(ids), part.table.width))
+        part.replay(message.ranks, message.round, message.clock)
+        shard.updates.apply_rows(part, rows, message.round, gone)
+        shard.step_clock = max(shard.step_clock, part.clock)
+
 
 def _request(asked: Asked, seq: int, epoch: int, number: int) -> ReplicateRequest:
     frames = [np.frombuffer(memoryview(frame).cast("B"), np.uint8) for frame in encode(asked.message)]  # type: ignore[arg-type]
@@ -386,6 +460,6 @@ def _request(asked: Asked, seq: int, epoch: int, number: int) -> ReplicateReques
 
 def _asked(message: ReplicateRequest) -> Asked:
     asked = decode(message.values)
-    if not isinstance(asked, Init | SetOptimizer | SetHyper | SetStaleness | Begin):
+    if not isinstance(asked, Init | InitRows | SetOptimizer | SetHyper | SetStaleness | Begin):
         raise ProtocolError(f"{type(asked).__name__} is nothing to be replicated")
     return Asked(message.rank, asked)

@@ -44,7 +44,7 @@ class Apply(Protocol):
     """What to do with a round's sum, or in async mode with one gradient, of round `clock`, to which `ranks`
     have pushed."""
 
-    def __call__(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...], /) -> None: ...
+    def __call__(self, piece: Slice, grad: Any, clock: int, ranks: tuple[int, ...], /) -> None: ...
 
 
 class Key:
@@ -54,6 +54,7 @@ class Key:
         "dtype",
         "empty",
         "is_averaged",
+        "is_table",
         "label",
         "lr_mult",
         "name",
@@ -77,6 +78,7 @@ class Key:
         self.shape = shape
         self.dtype = dtype
         self.num_elements = math.prod(shape)
+        self.is_table = False  # its slices are parts of a table, see parts.py
         self.slices: dict[int, Slice] = {}  # by offset
         self.starts: list[int] = []  # the offsets, sorted
         self.lr_mult = 1.0
@@ -89,6 +91,8 @@ class Key:
 
     def missing(self) -> str:
         """Why no rule can look at all of the array: "" when one can."""
+        if self.is_table:
+            return f"needs whole arrays, and {self.label} is a table, of which a server has some rows"
         held = sum(piece.value.size for piece in self.slices.values())
         if held == self.num_elements:
             return ""
@@ -149,10 +153,10 @@ class Round:
     def __init__(self, order: Sequence[int]) -> None:
         self.order = order  # the ranks this round needs, ascending; the first `num_added` are in `total`
         self.num_added = 0
-        self.parts: dict[int, Tensor] = {}  # by rank; ADDED for those in `total`
-        self.total: Tensor | None = None
+        self.parts: dict[int, Any] = {}  # by rank; ADDED for those in `total`; a table's are Rows
+        self.total: Any = None
 
-    def add_up(self, empty: Empty) -> bool:
+    def add_up(self, plus: Callable[[Any, Any], Any]) -> bool:
         """Add what the order allows; whether the round is complete."""
         order, parts = self.order, self.parts
         while self.num_added < len(order):
@@ -160,12 +164,7 @@ class Round:
             part = parts.get(rank)
             if part is None:
                 return False
-            if self.total is None:
-                self.total = part
-            elif self.total.flags.writeable:
-                np.add(self.total, part, out=self.total)
-            else:  # the pusher's own memory: read, never written
-                self.total = np.add(self.total, part, out=empty(part.size, part.dtype))
+            self.total = part if self.total is None else plus(self.total, part)
             parts[rank] = ADDED
             self.num_added += 1
         return True
@@ -201,6 +200,22 @@ class Slice:
         self.group: Group | None = None  # which has all of this while it stands for this slice
         self._spare: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Of the value; of a table's part also of the states."""
+        return self.value.nbytes
+
+    def plus(self, total: Any, part: Any) -> Any:
+        """The sum of gradients so far, and one more."""
+        if total.flags.writeable:
+            return np.add(total, part, out=total)
+        # the pusher's own memory: read, never written
+        return np.add(total, part, out=self.key.empty(part.size, part.dtype))
+
+    def forget_state(self) -> None:
+        """The optimizer is another."""
+        self.state, self.num_updates = None, 0
+
     def knows(self, rank: int, clock: int) -> bool:
         """Whether this worker's push of round `clock` was applied, or is in an open round."""
         if clock < self.applied.get(rank, 0):
@@ -213,7 +228,7 @@ class Slice:
         pushed = [clock + 1 for clock, round_ in self.rounds.items() if rank in round_.parts]
         return max(self.clock, self.applied.get(rank, 0), *pushed)
 
-    def put(self, rank: int, clock: int, grad: Tensor, ranks: Sequence[int]) -> None:
+    def put(self, rank: int, clock: int, grad: Any, ranks: Sequence[int]) -> None:
         """Take a push that is not known yet; `settle` applies it. `ranks` are the workers, ascending."""
         round_ = self.rounds.get(clock)
         if round_ is None:
@@ -244,7 +259,7 @@ class Slice:
         push, before the dial was turned."""
         round_ = self.rounds.get(self.clock)
         if round_ is not None:
-            return round_.add_up(self.key.empty)
+            return round_.add_up(self.plus)
         applied, clock = self.applied, self.clock
         return bool(ranks) and all(applied.get(rank, 0) > clock for rank in ranks)
 

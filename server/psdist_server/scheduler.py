@@ -35,6 +35,7 @@ from psdist.wire.messages import (
     Barrier,
     Begin,
     Clocks,
+    CopyRows,
     CopySettings,
     CopySlices,
     Done,
@@ -44,6 +45,7 @@ from psdist.wire.messages import (
     GetState,
     Hello,
     Init,
+    InitRows,
     Join,
     Leave,
     Lost,
@@ -53,10 +55,14 @@ from psdist.wire.messages import (
     Numbers,
     Placement,
     Pull,
+    PullRows,
     Push,
     PushPull,
+    PushRows,
     Replicate,
     ReplicateRequest,
+    ReplicateRows,
+    RowValues,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -273,9 +279,11 @@ class Scheduler:
                 self._aborted_by(process, message, now)
             case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
-            case GetState() | SetState() | Join() | Begin() | Share():
+            case InitRows() | PushRows() | PullRows() | GetState() | SetState() | Join() | Begin() | Share():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
             case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Clocks():
+                pass
+            case CopyRows() | ReplicateRows() | RowValues():
                 pass
             case View():
                 if process is not None:

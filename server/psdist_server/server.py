@@ -19,8 +19,6 @@ from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_REPLICATED,
     VERSION,
-    CopySettings,
-    CopySlices,
     Done,
     Error,
     ErrorCode,
@@ -28,8 +26,6 @@ from psdist.wire.messages import (
     Lost,
     Member,
     Message,
-    Replicate,
-    ReplicateRequest,
     View,
     Welcome,
     placements,
@@ -140,7 +136,7 @@ class Server:
         if (shard := self._shard_of.get(sender)) is not None and shard in self.primaries:
             return self.primaries[shard].step(sender, message, now)
         if (source := self._source_of.get(sender)) is not None:
-            if isinstance(message, CopySettings | CopySlices | Replicate | ReplicateRequest):
+            if isinstance(message, Changes):
                 return self._copy(sender, source, message)
             return _refuse(
                 sender, message, "refused", f"{type(message).__name__} is not for a server to send"

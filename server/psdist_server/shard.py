@@ -16,11 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never
+from typing import Any, Final, Literal, assert_never
 
 import numpy as np
 
 from psdist.errors import BadValue, ConfigError
+from psdist.table import Rows
 from psdist.wire.codec import DTYPES, Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
@@ -32,6 +33,7 @@ from psdist.wire.messages import (
     Barrier,
     Begin,
     Clocks,
+    CopyRows,
     CopySettings,
     CopySlices,
     Done,
@@ -40,16 +42,21 @@ from psdist.wire.messages import (
     GetState,
     Hello,
     Init,
+    InitRows,
     Join,
     Leave,
     Lost,
     Member,
     Message,
     Pull,
+    PullRows,
     Push,
     PushPull,
+    PushRows,
     Replicate,
     ReplicateRequest,
+    ReplicateRows,
+    RowValues,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -67,12 +74,23 @@ from psdist.wire.messages import (
     key_number,
 )
 
-from . import whole
+from . import tables, whole
 from .groups import MIN_MEMBERS, Group
+from .parts import TablePart, kept
 from .rounds import Empty, Key, Slice
 from .updates import Refused, Updates
 
-__all__ = ["SCHEDULER", "Applied", "Asked", "Destination", "Effect", "Out", "Rewritten", "Shard"]
+__all__ = [
+    "SCHEDULER",
+    "Applied",
+    "AppliedRows",
+    "Asked",
+    "Destination",
+    "Effect",
+    "Out",
+    "Rewritten",
+    "Shard",
+]
 
 Destination = bytes
 Out = list[tuple[Destination, Message]]
@@ -96,11 +114,23 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class AppliedRows:
+    """Likewise, to a part of a table."""
+
+    piece: TablePart
+    rows: Rows
+    gone: Tensor  # the numbers of the rows that were evicted after it
+    clock: int
+    after: int  # the part's clock then
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A worker's request was done: new keys, or a setting."""
 
     rank: int
-    message: Init | SetOptimizer | SetHyper | SetStaleness | Begin
+    message: Init | InitRows | SetOptimizer | SetHyper | SetStaleness | Begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +140,13 @@ class Rewritten:
     pieces: list[Slice]
 
 
-Effect = Applied | Asked | Rewritten
+Effect = Applied | AppliedRows | Asked | Rewritten
 
 
 class _Pending:
     """A request whose reply waits for `missing` things."""
 
-    __slots__ = ("ack", "group", "missing", "pieces", "sender", "seq", "shard")
+    __slots__ = ("ack", "group", "missing", "pieces", "reply", "sender", "seq", "shard")
 
     def __init__(
         self, shard: Shard, sender: Destination, seq: int, ack: int, pieces: list[Slice] | None
@@ -127,6 +157,7 @@ class _Pending:
         self.ack = ack
         self.pieces = pieces  # to read for the reply; None: it is Done
         self.group: Group | None = None  # which `pieces` stands for
+        self.reply: Callable[[], Message] | None = None  # makes another reply
         self.missing = 1  # itself, until all its conditions are counted
 
     def waits_for_more(self, num: int) -> None:
@@ -160,8 +191,9 @@ class Shard:
         self._greeted: dict[int, int] = {}  # the seq of the Hello on it
         self._early: list[tuple[Destination, Hello]] = []  # knocked before the View was there
         self._slices: dict[tuple[int, int], Slice] = {}
+        self.tables: dict[tuple[int, int], TablePart] = {}  # those of the slices that are parts of tables
         self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Group | None] = {}  # None: seen once
-        self._declared: dict[tuple[int, int], list[_Pending]] = {}  # wait for a first value
+        self.declared: dict[tuple[int, int], list[_Pending]] = {}  # wait for a first value
         self._pending: dict[tuple[Destination, int], _Pending] = {}
         self.controls: dict[int, dict[int, None]] = {}  # by rank: the seqs of its latest settings
         self.each = False  # apply every push as it comes, not whole rounds
@@ -186,7 +218,7 @@ class Shard:
     @property
     def nbytes(self) -> int:
         """Of values and optimizer states."""
-        return self._nbytes + self.updates.nbytes
+        return self._nbytes + self.updates.nbytes + sum(part.nbytes for part in self.tables.values())
 
     @property
     def where(self) -> str:
@@ -222,6 +254,12 @@ class Shard:
                 self._pull(sender, message)
             case Init():
                 self._init(sender, peer.rank, message)
+            case InitRows():
+                tables.init_rows(self, sender, peer.rank, message)
+            case PushRows():
+                tables.push_rows(self, sender, peer.rank, message)
+            case PullRows():
+                tables.pull_rows(self, sender, message)
             case SetOptimizer() | SetHyper() | SetStaleness() | SetState() | Begin():
                 self._set(sender, peer.rank, message)
             case Join():
@@ -233,6 +271,8 @@ class Shard:
             case Done() | Error() | Clocks() | Synced():
                 pass
             case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Share():
+                pass
+            case CopyRows() | ReplicateRows() | RowValues():
                 pass
             case Barrier() | Leave() | Status() | Lost():
                 raise Refused(
@@ -309,13 +349,13 @@ class Shard:
     # --- declaring ---------------------------------------------------------------------------------
 
     def _init(self, sender: Destination, rank: int, init: Init) -> None:
-        if self._is_pending(sender, init.seq):
+        if self.is_pending(sender, init.seq):
             return
         num = len(init.names)
         columns = (init.dtypes, init.shapes, init.offsets, init.lengths)
         if any(len(column) != num for column in columns) or len(init.values) not in (0, num):
             raise Refused("bad-value", f"Init of {num} slices has columns of other lengths")
-        pending = self._begin(sender, init.seq, 0, None)
+        pending = self.begin(sender, init.seq, 0, None)
         new: list[tuple[Key, int]] = []
         added: list[tuple[int, int]] = []
         missing: list[tuple[int, int]] = []
@@ -342,13 +382,13 @@ class Shard:
             for _, number in new:
                 del self.keys[number]
             raise
-        if added and self.effects is not None:
-            self.effects.append(Asked(rank, init))
+        if added:
+            self.was_asked(rank, init)
         for place in added:
-            for waiter in self._declared.pop(place, ()):
+            for waiter in self.declared.pop(place, ()):
                 waiter.one_is_there()
         for place in missing:
-            self._declared.setdefault(place, []).append(pending)
+            self.declared.setdefault(place, []).append(pending)
             pending.missing += 1
         pending.one_is_there()
 
@@ -372,6 +412,8 @@ class Shard:
             key = self.keys[number] = Key(name, shape, dtype, self.empty)
             self.updates.fit(key)
             new.append((key, number))
+        elif key.is_table:
+            raise Refused("bad-value", f"{key.label} is a table, and now comes as an array")
         elif key.name != name:
             raise Refused("bad-value", f"the keys {key.name!r} and {name!r} have the same number; rename one")
         if key.shape != shape or key.dtype != dtype:
@@ -389,6 +431,11 @@ class Shard:
                 f"wanted {length} of {dtype.name}",
             )
         return key, number
+
+    def was_asked(self, rank: int, message: Init | InitRows) -> None:
+        """A worker has declared something: copies must hear of it."""
+        if self.effects is not None:
+            self.effects.append(Asked(rank, message))
 
     # --- pushing and pulling -----------------------------------------------------------------------
 
@@ -416,7 +463,11 @@ class Shard:
                 f"key number {number:#018x} was never initialised on {self.where}, which has "
                 f"{f'{len(labels)} keys: {some}' if labels else 'no keys yet'}",
             )
-        if (number, offset) in self._declared:
+        if key.is_table:
+            return Refused(
+                "bad-value", f"{key.label} is a table: its rows are pushed and pulled by their numbers"
+            )
+        if (number, offset) in self.declared:
             return Refused(
                 "unknown-key", f"{key.label} is declared, but no worker has given its first value yet"
             )
@@ -427,16 +478,9 @@ class Shard:
         )
 
     def _push(self, sender: Destination, rank: int, push: Push | PushPull) -> None:
-        if self._is_pending(sender, push.seq):
+        if self.is_pending(sender, push.seq):
             return
-        assert self._view is not None, "a worker was admitted without a View"
-        if push.epoch < self._view.fence:
-            raise Refused(
-                "stale-epoch",
-                f"a push of epoch {push.epoch} came after a change; now it is {self._view.epoch}",
-            )
-        if not ACK_APPLIED <= push.ack <= self.max_ack:
-            raise Refused("unsupported", _ack_is_too_high(push.ack, self.where))
+        self.check_push(push)
         num = len(push.values)
         pulls = isinstance(push, PushPull)
         if len(push.clocks) != num or (isinstance(push, PushPull) and len(push.min_clocks) != num):
@@ -456,36 +500,10 @@ class Shard:
         for i, (piece, clock, grad) in enumerate(zip(pieces, clocks, values, strict=True)):
             if grad.size != piece.value.size or grad.dtype != piece.key.dtype:
                 values = [*values[:i], _decompressed(piece, grad), *values[i + 1 :]]
-            if clock < piece.clock:
-                if not piece.knows(rank, clock):
-                    raise Refused(
-                        "stale-round", f"round {clock} of {piece.key.label} closed; now {piece.clock}"
-                    )
-            elif (
-                clock - (applied := piece.applied.get(rank, 0) if self.each else piece.clock)
-                >= MAX_ROUNDS_AHEAD
-            ):
-                raise Refused(
-                    "bad-value",
-                    f"round {clock} of {piece.key.label} is too far ahead: {applied} are applied, "
-                    f"and {MAX_ROUNDS_AHEAD} may be open",
-                )
-            if self.updates.rule is None:
-                if self.each:
-                    raise Refused(
-                        "bad-value",
-                        f"{piece.key.label}: pushing asynchronously needs an optimizer on the servers; "
-                        "call set_optimizer first",
-                    )
-            elif piece.key.dtype.kind != "f":
-                raise Refused(
-                    "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
-                )
-            elif piece.key.rule is not None and (missing := piece.key.missing()):
-                raise Refused("bad-value", f"{self.updates.rule.name} {missing}")
+            self.check_round(piece, rank, clock)
         if self.guard != "off":
-            self._look_for_nan(rank, push.clocks, values, pieces)
-        pending = self._begin(sender, push.seq, push.ack, pieces if pulls else None)
+            self.look_for_nan(rank, push.clocks, values, pieces)
+        pending = self.begin(sender, push.seq, push.ack, pieces if pulls else None)
         pending.group = group
         ranks, each = self._ranks, self.each
         for piece, clock, grad in zip(pieces, clocks, values, strict=True):
@@ -502,10 +520,54 @@ class Shard:
                 piece.waiting.append((rank, clock + 1, pending))
                 pending.missing += 1
         if isinstance(push, PushPull):
-            self._wait_for_clocks(pieces, push.min_clocks[: len(pieces)], pending)
+            self.wait_for_clocks(pieces, push.min_clocks[: len(pieces)], pending)
         pending.one_is_there()
 
-    def _look_for_nan(self, rank: int, clocks: Sequence[int], values: Tensors, pieces: list[Slice]) -> None:
+    def check_push(self, push: Push | PushPull | PushRows) -> None:
+        """Whether a push is of this time, and may ask for its durability. Raises Refused."""
+        assert self._view is not None, "a worker was admitted without a View"
+        if push.epoch < self._view.fence:
+            raise Refused(
+                "stale-epoch",
+                f"a push of epoch {push.epoch} came after a change; now it is {self._view.epoch}",
+            )
+        if not ACK_APPLIED <= push.ack <= self.max_ack:
+            raise Refused("unsupported", _ack_is_too_high(push.ack, self.where))
+
+    def check_round(self, piece: Slice, rank: int, clock: int) -> None:
+        """Whether a worker may push to this round of a slice. Raises Refused."""
+        if clock < piece.clock:
+            if not piece.knows(rank, clock):
+                raise Refused("stale-round", f"round {clock} of {piece.key.label} closed; now {piece.clock}")
+        elif (
+            clock - (applied := piece.applied.get(rank, 0) if self.each else piece.clock) >= MAX_ROUNDS_AHEAD
+        ):
+            raise Refused(
+                "bad-value",
+                f"round {clock} of {piece.key.label} is too far ahead: {applied} are applied, "
+                f"and {MAX_ROUNDS_AHEAD} may be open",
+            )
+        if self.updates.rule is None:
+            if self.each:
+                raise Refused(
+                    "bad-value",
+                    f"{piece.key.label}: pushing asynchronously needs an optimizer on the servers; "
+                    "call set_optimizer first",
+                )
+        elif piece.key.dtype.kind != "f":
+            raise Refused(
+                "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
+            )
+        elif piece.key.rule is not None and (missing := piece.key.missing()):
+            raise Refused("bad-value", f"{self.updates.rule.name} {missing}")
+
+    def put(self, piece: Slice, rank: int, clock: int, grad: Any) -> None:
+        """Add a push to its round, unless it is known."""
+        if not piece.knows(rank, clock):
+            piece.put(rank, clock, grad, self._ranks)
+            self._settle(piece)
+
+    def look_for_nan(self, rank: int, clocks: Sequence[int], values: Tensors, pieces: list[Slice]) -> None:
         for piece, clock, grad in zip(pieces, clocks, values, strict=True):
             # a sum of finite numbers may overflow, but one of others is never finite: most are read once
             with np.errstate(all="ignore"):
@@ -524,7 +586,7 @@ class Shard:
                     self.warnings.append(f"{text} ({self._num_warned} such so far)")
 
     def _pull(self, sender: Destination, pull: Pull) -> None:
-        if self._is_pending(sender, pull.seq):
+        if self.is_pending(sender, pull.seq):
             return
         group = self._group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
         if group is not None and (one := group.form()) is not None:
@@ -532,9 +594,9 @@ class Shard:
         else:
             group = None
             pieces = self._locate("Pull", pull.keys, pull.offsets, len(pull.min_clocks))
-        pending = self._begin(sender, pull.seq, 0, pieces)
+        pending = self.begin(sender, pull.seq, 0, pieces)
         pending.group = group
-        self._wait_for_clocks(pieces, pull.min_clocks[: len(pieces)], pending)
+        self.wait_for_clocks(pieces, pull.min_clocks[: len(pieces)], pending)
         pending.one_is_there()
 
     # --- groups ------------------------------------------------------------------------------------
@@ -576,16 +638,23 @@ class Shard:
             if group is not None and group.one is not None:
                 self._dissolve(group)
 
-    def _wait_for_clocks(self, pieces: list[Slice], clocks: Sequence[int], pending: _Pending) -> None:
+    def wait_for_clocks(self, pieces: list[Slice], clocks: Sequence[int], pending: _Pending) -> None:
         for piece, clock in zip(pieces, clocks, strict=True):
             if piece.clock < clock:
                 piece.waiting.append((-1, clock, pending))
                 pending.missing += 1
 
-    def apply(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...]) -> None:
+    def apply(self, piece: Slice, grad: Any, clock: int, ranks: tuple[int, ...]) -> None:
         """Apply a round's sum, or one gradient, to a slice."""
-        self.updates.apply(piece, grad, clock, len(ranks))
-        self._applied(piece, grad, clock, ranks)
+        if isinstance(piece, TablePart):
+            gone = self.updates.apply_rows(piece, grad, clock)
+            if self.effects is not None:
+                self.effects.append(AppliedRows(piece, kept(grad), gone, clock, piece.clock, ranks))
+            if self.on_round is not None:
+                self.on_round(piece)
+        else:
+            self.updates.apply(piece, grad, clock, len(ranks))
+            self._applied(piece, grad, clock, ranks)
 
     def apply_whole(
         self, pieces: Sequence[Slice], grads: Sequence[Tensor], clock: int, ranks: Sequence[tuple[int, ...]]
@@ -612,10 +681,10 @@ class Shard:
 
     # --- replying ----------------------------------------------------------------------------------
 
-    def _is_pending(self, sender: Destination, seq: int) -> bool:
+    def is_pending(self, sender: Destination, seq: int) -> bool:
         return (sender, seq) in self._pending
 
-    def _begin(self, sender: Destination, seq: int, ack: int, pieces: list[Slice] | None) -> _Pending:
+    def begin(self, sender: Destination, seq: int, ack: int, pieces: list[Slice] | None) -> _Pending:
         pending = self._pending[sender, seq] = _Pending(self, sender, seq, ack, pieces)
         return pending
 
@@ -624,7 +693,9 @@ class Shard:
             return  # its connection is gone
         pieces = pending.pieces
         reply: Message
-        if pieces is None:
+        if pending.reply is not None:
+            reply = pending.reply()
+        elif pieces is None:
             reply = Done(pending.seq, pending.ack)
         else:
             group = pending.group
@@ -717,6 +788,8 @@ class Shard:
         if isinstance(asked.message, Init):
             self._init(SCHEDULER, asked.rank, asked.message)
             self._pending.clear()
+        elif isinstance(asked.message, InitRows):
+            tables.init_rows(self, SCHEDULER, asked.rank, asked.message)
         else:
             self._set(SCHEDULER, asked.rank, asked.message)
 

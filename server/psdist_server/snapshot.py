@@ -24,7 +24,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -33,11 +33,12 @@ import numpy as np
 
 from psdist.errors import ConfigError, ProtocolError, PSError
 from psdist.failpoints import Failpoints
+from psdist.table import split
 from psdist.wire import decode, encode
-from psdist.wire.messages import CopySettings, CopySlices, key_label, key_number
+from psdist.wire.messages import CopyRows, CopySettings, CopySlices, key_label, key_number
 
 from .shard import Shard
-from .state import put_settings, put_slices
+from .state import put_rows, put_settings, put_slices
 from .taking import Taken
 
 __all__ = ["BadSnapshot", "Snapshot", "find", "load", "main", "restorer", "write"]
@@ -47,6 +48,8 @@ _COUNT: Final = struct.Struct("<I")
 _FRAME: Final = struct.Struct("<Q16s")
 _DIGEST_NBYTES: Final = 16
 _MAX_FRAMES: Final = 4096
+
+State = CopySettings | CopySlices | CopyRows  # what the records of a file are
 _MANIFEST: Final = "manifest.json"
 
 
@@ -124,9 +127,7 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
-def _write_records(
-    file: BinaryIO, about: dict[str, Any], messages: Sequence[CopySettings | CopySlices]
-) -> None:
+def _write_records(file: BinaryIO, about: dict[str, Any], messages: Sequence[State]) -> None:
     whole = blake2b(digest_size=_DIGEST_NBYTES)
 
     def put(data: Any) -> None:
@@ -222,7 +223,7 @@ def _manifest(path: Path) -> Snapshot:
         raise BadSnapshot(f"{file}: not the manifest of a whole snapshot: {e}") from e
 
 
-def load(snapshot: Snapshot) -> Iterator[CopySettings | CopySlices]:
+def load(snapshot: Snapshot) -> Iterator[State]:
     """All that a snapshot holds, shard after shard. Raises BadSnapshot."""
     for shard in range(snapshot.num_shards):
         path = snapshot.path / _file_name(shard)
@@ -235,7 +236,7 @@ def load(snapshot: Snapshot) -> Iterator[CopySettings | CopySlices]:
         yield from _read_records(path, about, snapshot.files[path.name])
 
 
-def _read_records(path: Path, about: dict[str, Any], digest: str) -> Iterator[CopySettings | CopySlices]:
+def _read_records(path: Path, about: dict[str, Any], digest: str) -> Iterator[State]:
     """The messages of one file, after all of it was checked once: nothing of a bad one is used."""
     for _ in _records(path, about, digest):
         pass
@@ -244,7 +245,7 @@ def _read_records(path: Path, about: dict[str, Any], digest: str) -> Iterator[Co
             message = decode(frames)
         except ProtocolError as e:
             raise BadSnapshot(f"{path}: at byte {offset}: {e}") from e
-        if not isinstance(message, CopySettings | CopySlices):
+        if not isinstance(message, State):
             raise BadSnapshot(
                 f"{path}: at byte {offset}: {type(message).__name__} has no place in a snapshot"
             )
@@ -321,6 +322,11 @@ class _Whole:
     arrays: list[Any]  # the value, then the state
     clock: int = 0
     num_updates: int = 0
+    portions: list[CopyRows] = field(default_factory=list)  # of a table, which has no arrays
+
+    @property
+    def label(self) -> str:
+        return key_label(self.name)
 
 
 def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]:
@@ -330,6 +336,14 @@ def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]
     for message in load(snapshot):
         if isinstance(message, CopySettings):
             settings = message
+            continue
+        if isinstance(message, CopyRows):
+            if message.is_open:
+                dtype = np.dtype(message.dtype)
+                table = keys.setdefault(message.name, _Whole(message.name, dtype, message.shape, []))
+                table.clock = max(table.clock, message.clock)
+                table.num_updates = max(table.num_updates, message.num_updates)
+                table.portions.append(message)
             continue
         values = iter(message.values)
         for i, name in enumerate(message.names):
@@ -369,7 +383,7 @@ def restorer(snapshot: Snapshot, job: str, slice_nbytes: int, **options: Any) ->
         def cut(number: int, length: int, itemsize: int) -> Iterable[Any]:
             return partition(number, length, itemsize, num_shards, slice_nbytes, together=together)
 
-        return _cut(keys, cut, number, shard)
+        return _cut(keys, cut, number, num_shards, shard)
 
     return first
 
@@ -378,10 +392,15 @@ def _cut(
     keys: dict[str, _Whole],
     cut: Callable[[int, int, int], Iterable[Any]],
     number: int,
+    num_shards: int,
     shard: Shard,
 ) -> Shard:
     """Fill shard `number` with what is its own."""
     for key in keys.values():
+        for message in key.portions:
+            put_rows(shard, _own(message, number, num_shards, key))
+        if key.portions:
+            continue
         for one in cut(key_number(key.name), key.arrays[0].size, key.dtype.itemsize):
             if one.server != number:
                 continue
@@ -394,6 +413,25 @@ def _cut(
                 CopySlices(0, 0, number, (key.name,), (key.dtype.name,), (key.shape,), *columns, values),
             )
     return shard
+
+
+def _own(message: CopyRows, number: int, num_shards: int, key: _Whole) -> CopyRows:
+    """Of these rows those that are shard `number`'s; all that was pushed is in them, as in the whole."""
+    mine = split(message.values[0], num_shards)[number]
+    ids, touched, *arrays = message.values
+    values = [a.reshape(len(ids), -1)[mine].reshape(-1) for a in arrays]
+    return replace(
+        message,
+        shard=number,
+        part=number,
+        num_parts=num_shards,
+        begins=False,
+        clock=key.clock,
+        num_updates=key.num_updates,
+        ranks=[],
+        rounds=[],
+        values=[ids[mine], touched[mine], *values],
+    )
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -439,13 +477,19 @@ def _inspect(options: argparse.Namespace) -> None:
     rule = settings.name if settings is not None and settings.name else "none"
     print(f"step {snapshot.step} of job {snapshot.job}, {snapshot.num_shards} shards; optimizer: {rule}")
     for key in keys.values():
-        state = f", state of {len(key.arrays) - 1} arrays" if len(key.arrays) > 1 else ""
-        print(f"  {key_label(key.name)}: {key.dtype.name} {key.shape}, clock {key.clock}{state}")
+        num_arrays = max([len(key.arrays), *(message.count + 1 for message in key.portions)])
+        state = f", state of {num_arrays - 1} arrays" if num_arrays > 1 else ""
+        rows = f"{sum(len(message.values[0]) for message in key.portions)} rows of " if key.portions else ""
+        print(f"  {key.label}: {rows}{key.dtype.name} {key.shape}, clock {key.clock}{state}")
 
 
 def _verify(options: argparse.Namespace) -> None:
     snapshot = latest(options.folder, options.step)
-    num = sum(len(message.names) for message in load(snapshot) if isinstance(message, CopySlices))
+    num = sum(
+        1 if isinstance(message, CopyRows) else len(message.names)
+        for message in load(snapshot)
+        if isinstance(message, CopySlices | CopyRows)
+    )
     print(f"step {snapshot.step}: {num} slices in {len(snapshot.files)} files are whole")
 
 
@@ -454,11 +498,20 @@ def _restore(options: argparse.Namespace) -> None:
 
     snapshot = latest(options.folder, options.step)
     _, keys = _wholes(snapshot)
-    arrays = {
-        key.name[2:]: nd.array(key.arrays[0].reshape(key.shape), dtype=key.dtype) for key in keys.values()
-    }
+    arrays = {key.name[2:]: _array(key) for key in keys.values()}
     nd.save(str(options.to), arrays)
     print(f"wrote {len(arrays)} arrays of step {snapshot.step} to {options.to}")
+
+
+def _array(key: _Whole) -> Any:
+    from psdist import nd
+
+    if not key.portions:
+        return nd.array(key.arrays[0].reshape(key.shape), dtype=key.dtype)
+    ids = np.concatenate([message.values[0] for message in key.portions])
+    data = np.concatenate([message.values[2] for message in key.portions]).reshape(-1, *key.shape[1:])
+    order = np.argsort(ids)
+    return nd.sparse.row_sparse_array((data[order], ids[order]), shape=key.shape, dtype=key.dtype)
 
 
 if __name__ == "__main__":

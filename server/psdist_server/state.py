@@ -1,6 +1,7 @@
 """All that a shard holds, as messages and back: for a copy on another server, and for a snapshot on disk.
 
-The settings are one message, `CopySettings`; slices go many to a message, `CopySlices`. Open rounds are not
+The settings are one message, `CopySettings`; slices go many to a message, `CopySlices`; a part of a table goes
+in portions, `CopyRows`. Open rounds are not
 among them: whoever pushed to one has no reply yet, and sends it again. An optimizer's state is updated in
 place, so that it is copied here; a value is never written while somebody holds it.
 """
@@ -12,12 +13,24 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from psdist.errors import ConfigError
-from psdist.wire.messages import CopySettings, CopySlices, Tensor, key_number
+from psdist.table import Evict, First
+from psdist.wire.messages import CopyRows, CopySettings, CopySlices, Tensor, key_number
 
+from .parts import TablePart, part_place
 from .rounds import Key, Slice
 from .shard import Shard
 
-__all__ = ["Place", "batches", "put_settings", "put_slices", "settings_of", "slices_of"]
+__all__ = [
+    "Place",
+    "batches",
+    "portion_of",
+    "put_rows",
+    "put_settings",
+    "put_slices",
+    "rows_of",
+    "settings_of",
+    "slices_of",
+]
 
 Place = tuple[int, int]  # (key number, offset) of a slice
 
@@ -39,6 +52,7 @@ def settings_of(shard: Shard, seq: int, epoch: int, number: int) -> CopySettings
         dict(updates.lr_mult),
         dict(updates.wd_mult),
         shard.each,
+        updates.lazy,
         [rank for rank, _ in controls],
         [seq for _, seq in controls],
         [start for start, _, _ in updates.hypers],
@@ -63,7 +77,7 @@ def put_settings(shard: Shard, message: CopySettings) -> None:
         (start, float(lr), float(wd)) for start, lr, wd in zip(message.from_rounds, lrs, wds, strict=True)
     ]
     updates.lr_mult, updates.wd_mult = message.lr_mult, message.wd_mult
-    shard.each = message.each
+    shard.each, updates.lazy = message.each, message.lazy
     for rank, seq in zip(message.ranks, message.seqs, strict=True):
         shard.controls.setdefault(rank, {})[seq] = None
 
@@ -140,3 +154,69 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
         piece.clock, piece.num_updates = clock, num_updates
         piece.applied = dict(next(applied) for _ in range(num_applied))
     shard.count()
+
+
+def portion_of(part: TablePart, seq: int, epoch: int, number: int, begin: int) -> tuple[CopyRows, int]:
+    """What lies in some slots of a part's table, from `begin` on; and where the next portion begins."""
+    table = part.table
+    per_row = table.width * table.dtype.itemsize * (1 + len(table.state or ()))
+    end = min(begin + max(1, _BATCH_NBYTES // max(1, per_row)), table.num_slots)
+    ids, touched, *arrays = table.portion(begin, end)
+    key = part.key
+    message = CopyRows(
+        seq,
+        epoch,
+        number,
+        key.name,
+        key.dtype.name,
+        key.shape,
+        part.part,
+        part.num_parts,
+        table.first.kind,
+        dict(table.first.numbers),
+        table.evict.policy,
+        table.evict.limit,
+        part.is_open,
+        begin == 0,
+        part.clock,
+        table.newest + 1,
+        part.num_updates,
+        len(arrays) - 1,
+        list(part.applied),
+        list(part.applied.values()),
+        [ids, touched, *(array.reshape(-1) for array in arrays)],
+    )
+    return message, end
+
+
+def rows_of(part: TablePart, seq: int, epoch: int, number: int) -> Iterator[CopyRows]:
+    """All of a part."""
+    message, end = portion_of(part, seq, epoch, number, 0)
+    yield message
+    while end < part.table.num_slots:
+        message, end = portion_of(part, seq, epoch, number, end)
+        yield message
+
+
+def put_rows(shard: Shard, message: CopyRows) -> None:
+    """Put rows into a part, in place of what was there."""
+    number = key_number(message.name)
+    place = part_place(number, message.part)
+    key = shard.keys.get(number)
+    if key is None:
+        key = shard.keys[number] = Key(message.name, message.shape, np.dtype(message.dtype), shard.empty)
+        key.is_table = True
+        shard.updates.fit(key)
+    part = shard.tables.get(place)
+    if part is None or message.begins:
+        first, evict = First(message.first, message.numbers), Evict(message.evict, message.limit)
+        part = TablePart(key, message.part, message.num_parts, first, evict)
+        shard.tables[place] = shard.slices[place] = part
+    ids, touched, *arrays = message.values
+    data, *state = (array.reshape(len(ids), part.table.width) for array in arrays)
+    part.table.put(ids, touched, data, tuple(state))
+    part.clock, part.num_updates = message.clock, message.num_updates
+    part.table.newest = message.newest - 1
+    part.applied = dict(zip(message.ranks, message.rounds, strict=True))
+    if message.is_open:
+        part.open()

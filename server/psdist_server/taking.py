@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from psdist.wire.messages import CopySettings, CopySlices
+from psdist.wire.messages import CopyRows, CopySettings, CopySlices
 
+from .parts import TablePart
 from .rounds import Slice
 from .shard import Shard
-from .state import Place, settings_of, slices_of
+from .state import Place, rows_of, settings_of, slices_of
 
 __all__ = ["Taken", "Taker"]
 
@@ -29,7 +30,7 @@ class Taken:
 
     shard: int
     step: int
-    messages: list[CopySettings | CopySlices]
+    messages: list[CopySettings | CopySlices | CopyRows]
 
 
 class Taker:
@@ -41,7 +42,7 @@ class Taker:
         self._every = every
         self._step = 0  # which is being taken; 0: none
         self._due = self._after(shard.step_clock)
-        self._slices: dict[Place, CopySlices] = {}
+        self._slices: dict[Place, list[CopySlices | CopyRows]] = {}
         shard.on_round = self._on_round
 
     def look(self) -> Taken | None:
@@ -55,9 +56,8 @@ class Taker:
         for place, piece in shard.slices.items():
             if place not in self._slices:
                 self._take(place, piece)
-        taken = Taken(
-            self._number, self._step, [settings_of(shard, 0, 0, self._number), *self._slices.values()]
-        )
+        slices = [message for messages in self._slices.values() for message in messages]
+        taken = Taken(self._number, self._step, [settings_of(shard, 0, 0, self._number), *slices])
         self._slices = {}
         self._step, self._due = 0, self._after(shard.step_clock)
         return taken
@@ -74,4 +74,7 @@ class Taker:
             self._take((piece.key.number, piece.offset), piece)
 
     def _take(self, place: Place, piece: Slice) -> None:
-        self._slices[place] = slices_of([piece], 0, 0, self._number)
+        if isinstance(piece, TablePart):
+            self._slices[place] = [*rows_of(piece, 0, 0, self._number)]
+        else:
+            self._slices[place] = [slices_of([piece], 0, 0, self._number)]

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from psdist.errors import ConfigError
+from psdist.table import Rows
 from psdist.wire.messages import ErrorCode, GetState, SetHyper, SetOptimizer, SetState, States, Tensor
 
+from .parts import TablePart
 from .rounds import Key, Slice
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Updates:
     def __init__(self) -> None:
         self.rule: Rule | None = None
         self.nbytes = 0  # of the states
+        self.lazy = False  # of a table, update only the rows that were pushed
         self.hypers: list[tuple[int, float, float]] = []  # (from round, lr, wd), ascending
         self.lr_mult: dict[str, float] = {}
         self.wd_mult: dict[str, float] = {}
@@ -73,6 +76,19 @@ class Updates:
         piece.num_updates += 1
         lr, wd = self._rates(piece.key, clock)
         rule.update(value, grad, piece.state, lr=lr, wd=wd, t=piece.num_updates)
+
+    def apply_rows(self, part: TablePart, rows: Rows, clock: int, gone: Tensor | None = None) -> Tensor:
+        """Likewise to a part of a table, and evict `gone`, or what is due. Returns the rows that were evicted."""
+        rule, table = self.rule, part.table
+        if rule is None:
+            table.replace(rows, clock)
+        else:
+            part.num_updates += 1
+            lr, wd = self._rates(part.key, clock)
+            table.update(rows, clock, rule, lr=lr, wd=wd, t=part.num_updates, lazy=self.lazy)
+        gone = table.due() if gone is None else gone
+        table.remove(gone)
+        return gone
 
     def apply_whole(self, pieces: Sequence[Slice], grads: Sequence[Tensor], clock: int) -> None:
         """`apply` for all slices of a key at once, by a rule that looks at the whole array."""
@@ -126,14 +142,14 @@ class Updates:
                     )
         _try_out(rule, message)
         is_another = rule != self.rule
-        self.rule = rule
+        self.rule, self.lazy = rule, message.lazy
         self.hypers = [(0, message.lr, message.wd)]
         self.lr_mult, self.wd_mult = message.lr_mult, message.wd_mult
         for key in keys:
             self.fit(key)
             if is_another:
                 for piece in key.slices.values():
-                    piece.state, piece.num_updates = None, 0
+                    piece.forget_state()
         if is_another:
             self.nbytes = 0
 

@@ -19,7 +19,7 @@ import numpy as np
 from psdist_worker import store
 
 import psdist.kvstore
-from psdist import cpu, errors, lr_scheduler, nd, optimizer, sym
+from psdist import cpu, errors, initializer, lr_scheduler, nd, optimizer, sym
 from psdist.io import NDArrayIter
 from psdist.kvstore import KVStore
 from psdist.module import Module
@@ -558,3 +558,77 @@ def wait_for_a_slow_worker() -> str:
 if __name__ == "__main__":
     result = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
     print(json.dumps(result), flush=True)
+
+
+# --- tables ---------------------------------------------------------------------------------------------
+
+TABLE = (300, 4)
+
+
+def sparse_gradient(rank: int, step: int, num: int = 40) -> Any:
+    rng = np.random.default_rng((7, rank, step))
+    ids = np.sort(rng.choice(TABLE[0], num if (rank + step) % 3 else 0, replace=False))
+    data = rng.standard_normal((len(ids), TABLE[1])).astype(np.float32)
+    return nd.sparse.row_sparse_array((data, ids), shape=TABLE)
+
+
+def sparse_optimizer(kind: str) -> Any:
+    common = {"rescale_grad": 0.5, "wd": 0.01}
+    match kind:
+        case "sgd":
+            schedule = lr_scheduler.FactorScheduler(step=2, factor=0.5)
+            return optimizer.SGD(learning_rate=0.1, momentum=0.9, lr_scheduler=schedule, **common)
+        case "sgd-dense":
+            return optimizer.SGD(learning_rate=0.1, momentum=0.9, lazy_update=False, **common)
+        case "adam-dense":
+            return optimizer.Adam(learning_rate=0.1, lazy_update=False, **common)
+        case _:
+            return optimizer.create(kind, learning_rate=0.1, **common)
+
+
+def declare_tables(kv: KVStore, opt: str) -> None:
+    """One that is given by value, one whose rows begin when they are touched, and an array beside them."""
+    rng = np.random.default_rng(3)
+    kv.init("given", nd.array(rng.standard_normal(TABLE)).tostype("row_sparse"))
+    kv.init("dense", nd.array(rng.standard_normal((10, 3))))
+    kv.init_table("touched", TABLE, initializer=initializer.Normal(0.5), seed=11)
+    if opt != "none":
+        kv.set_optimizer(sparse_optimizer(opt))
+
+
+def exchange_rows(kv: KVStore, ranks: list[int], step: int, way: str) -> None:
+    """One round, of one worker or of devices in one process."""
+    grads = [sparse_gradient(rank, step) for rank in ranks]
+    dense = [nd.array(np.full((10, 3), 0.1 * rank + step)) for rank in ranks]
+    out = nd.zeros((10, 3))
+    if way == "list":
+        rows = nd.sparse.zeros("row_sparse", TABLE)
+        kv.pushpull(["given", "dense", "touched"], [grads, dense, grads], out=[rows, out, rows])
+    else:
+        kv.push("given", grads)
+        kv.push(["touched", "dense"], [grads, dense])
+        kv.row_sparse_pull("given", out=grads[0], row_ids=nd.array([1, 2, 299], dtype="int64"))
+
+
+def all_values(kv: KVStore, opt: str) -> str:
+    outs = [nd.zeros(TABLE), nd.zeros((10, 3)), nd.zeros(TABLE)]
+    kv.pull(["given", "dense", "touched"], out=outs)
+    # one that is not lazy changes rows that nobody has touched, but those are not there on a server
+    return digest(outs[:2] if opt.endswith("-dense") else outs)
+
+
+def train_rows(opt: str = "sgd", way: str = "push") -> str:
+    with create("dist_sync") as kv:
+        declare_tables(kv, opt)
+        for step in range(ROUNDS + 2):
+            exchange_rows(kv, [kv.rank], step, way)
+        return all_values(kv, opt)
+
+
+def train_rows_here(num_workers: int, opt: str) -> str:
+    """The same in one process, a device for each worker."""
+    with create("local") as kv:
+        declare_tables(kv, opt)
+        for step in range(ROUNDS + 2):
+            exchange_rows(kv, list(range(num_workers)), step, "push")
+        return all_values(kv, opt)

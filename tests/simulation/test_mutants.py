@@ -77,7 +77,7 @@ def no_replication_before_ack(patch: Patch) -> None:
 
 def no_monotonic_pull(patch: Patch) -> None:
     """A pull does not wait for the rounds that its reader has pushed."""
-    patch.setattr(shard.Shard, "_wait_for_clocks", lambda self, pieces, clocks, pending: None)
+    patch.setattr(shard.Shard, "wait_for_clocks", lambda self, pieces, clocks, pending: None)
 
 
 def no_resend_after_reconnect(patch: Patch) -> None:

@@ -74,6 +74,9 @@ Ask = (
     | m.Push
     | m.Pull
     | m.PushPull
+    | m.InitRows
+    | m.PushRows
+    | m.PullRows
     | m.SetOptimizer
     | m.SetHyper
     | m.SetStaleness
@@ -85,7 +88,7 @@ Ask = (
     | m.Leave
     | m.Status
 )
-Reply = m.Welcome | m.Values | m.States | m.Clocks | m.StatusReport | m.Done | m.Error
+Reply = m.Welcome | m.Values | m.RowValues | m.States | m.Clocks | m.StatusReport | m.Done | m.Error
 
 
 @dataclass(slots=True, eq=False)
@@ -223,7 +226,7 @@ class Client:
         if peer == SCHEDULER:
             self._heard = now
         match message:
-            case m.Values() | m.Done() | m.States() | m.Clocks() | m.StatusReport():
+            case m.Values() | m.RowValues() | m.Done() | m.States() | m.Clocks() | m.StatusReport():
                 self._answer(message)
             case m.Error():
                 self._refused(peer, message)
@@ -438,7 +441,7 @@ class Client:
     def _send(self, request: Request) -> None:
         self.outbox.append(Send(request.peer, request.message, request.priority, request))
 
-    def _answer(self, reply: m.Values | m.Done | m.States | m.Clocks | m.StatusReport) -> None:
+    def _answer(self, reply: m.Values | m.RowValues | m.Done | m.States | m.Clocks | m.StatusReport) -> None:
         request = self._pending.pop(reply.seq, None)
         if request is None or request.call.is_done:
             return  # answered before, or given up
@@ -476,13 +479,20 @@ class Client:
         request.call.fail(error)
         if isinstance(request.message, (m.Push, m.PushPull)):
             self._fail_readers(set(request.message.keys), error)
+        elif isinstance(request.message, m.PushRows):
+            self._fail_readers({request.message.key}, error)
 
     def _fail_readers(self, keys: set[int], error: PSError) -> None:
         """Whoever waits for a value that a refused push was to change waits for ever."""
         for request in list(self._pending.values()):
-            if isinstance(request.message, (m.Pull, m.PushPull)) and not keys.isdisjoint(
-                request.message.keys
-            ):
+            match request.message:
+                case m.Pull() | m.PushPull():
+                    waits = not keys.isdisjoint(request.message.keys)
+                case m.PullRows():
+                    waits = request.message.key in keys
+                case _:
+                    waits = False
+            if waits:
                 del self._pending[request.message.seq]
                 request.call.fail(error)
 

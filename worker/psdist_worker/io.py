@@ -458,7 +458,7 @@ class _Loop:
         sharing.has_read(peer)
         if isinstance(message, m.Welcome):
             self._offer(peer)
-        elif isinstance(message, m.Values | m.Done) or (
+        elif isinstance(message, m.Values | m.RowValues | m.Done) or (
             isinstance(message, m.Error) and message.code != "not-admitted"
         ):
             sharing.was_answered(message.seq)

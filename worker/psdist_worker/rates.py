@@ -36,8 +36,9 @@ class Rates:
         self._base = optimizer.begin_num_update - (0 if goes_on else clock)
         self._count()
         self._told = lr, wd = float(optimizer.learning_rate), float(optimizer.wd)
+        lazy = bool(getattr(optimizer, "lazy_update", False))
         lr_mult, wd_mult = (self._multipliers(which, infos) for which in ("lr_mult", "wd_mult"))
-        return lambda: m.SetOptimizer(next_seq(), name, numbers, lr, wd, lr_mult, wd_mult)
+        return lambda: m.SetOptimizer(next_seq(), name, numbers, lr, wd, lr_mult, wd_mult, lazy)
 
     def for_round(self, clock: int) -> tuple[int, float, float] | None:
         """(from round, lr, wd) if the servers must hear of new rates before round `clock` is pushed.

@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 
 from psdist import optimizer as opt
-from psdist.errors import ClosedError, ConfigError, PSError, RequestTimeout
-from psdist.kvstore.base import Key, KVStore, Pairs
+from psdist.errors import BadValue, ClosedError, ConfigError, PSError, RequestTimeout
+from psdist.kvstore.base import Key, KVStore, Pairs, Spec, each, is_sparse
 from psdist.kvstore.compress import Code, code_of, pack, with_feedback
 from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
+from psdist.table import Evict, First, Rows
 from psdist.wire import messages as m
 from psdist.wire.codec import DTYPES, PACKED, Packed, draft
 
@@ -41,6 +42,7 @@ from .memory import Buffers, Targets
 from .plan import Array, KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
 from .rates import Rates
 from .shm import Sharing
+from .tables import Tables
 
 __all__ = ["DistKVStore", "create"]
 
@@ -72,6 +74,7 @@ class DistKVStore(KVStore):
         self._settings = settings
         self._staleness = staleness
         self._infos: dict[Key, KeyInfo] = {}
+        self._tables = Tables(self)
         self._layouts = Layouts()
         self._sharing = Sharing(settings.shm_nbytes)
         self._buffers = Buffers(self._sharing.empty)
@@ -179,6 +182,103 @@ class DistKVStore(KVStore):
 
     # --- values -----------------------------------------------------------------------------------
 
+    def init(self, key: Any, value: Any, *, averaged: bool = False) -> None:
+        """As KVStore's; a row_sparse value becomes a table, of which later only the rows that are used travel."""
+        given = each("init", key, value)
+        tables = [
+            (k, arrays)
+            for k, arrays in given
+            if not averaged and len(arrays) == 1 and _is_row_sparse(arrays[0])
+        ]
+        if len(tables) < len(given):
+            names = {k for k, _ in tables}
+            others = [(k, arrays) for k, arrays in given if k not in names]
+            super().init([k for k, _ in others], [arrays for _, arrays in others], averaged=averaged)
+        for k, (array,) in tables:
+            self._new_key("init", k)
+            held = array._stored()
+            spec = Spec(array.shape, np.dtype(array.dtype))
+            width = math.prod(array.shape[1:])
+            rows = Rows(held.indices, held.data.reshape(len(held.indices), width))
+            self._tables.declare(k, spec, First("constant", {"value": 0.0}), Evict(), rows)
+            self._specs[k] = spec
+
+    def _init_table(self, key: Key, spec: Spec, first: First, evict: Evict) -> None:
+        self._check()
+        self._tables.declare(key, spec, first, evict, None)
+
+    def push(self, key: Any, value: Any, priority: int = 0) -> None:
+        for part_key, part_value, is_table in self._parted("push", key, value):
+            if is_table:
+                self._tables.push(part_key, self._tables.rows_of("push", part_key, part_value), priority)
+            else:
+                super().push(part_key, part_value, priority)
+
+    def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
+        out = value if out is None else out
+        if not self._tables.infos:
+            super().pushpull(key, value, out, priority)
+            return
+        outs = each("pushpull", key, out)
+        others = [k for k, _ in outs if k not in self._tables.infos]
+        values = each("pushpull", key, value)
+        for k, arrays in values:
+            if k not in others:
+                self.push(k, arrays, priority)
+        if others:
+            super().pushpull(
+                others,
+                [arrays for k, arrays in values if k in others],
+                [arrays for k, arrays in outs if k in others],
+                priority,
+            )
+        for k, arrays in outs:
+            if k not in others:
+                self.pull(k, arrays, priority, ignore_sparse=False)
+
+    def _parted(self, verb: str, key: Any, value: Any) -> list[tuple[Any, Any, bool]]:
+        """(key, arrays, True) for each table that sparse arrays are given for, and (keys, values, False) for the
+        rest, as it was given where that is all."""
+        infos = self._tables.infos
+        if not infos:
+            return [(key, value, False)]
+        tables: dict[Any, list[Any]] = {}
+        rest: list[tuple[Any, list[Any]]] = []
+        for k, arrays in each(verb, key, value):
+            if k in infos and all(_is_row_sparse(a) for a in arrays):
+                tables.setdefault(k, []).extend(arrays)
+            else:
+                rest.append((k, arrays))
+        parts: list[tuple[Any, Any, bool]] = []
+        for k, arrays in tables.items():
+            for a in arrays:
+                if a.shape != self._specs[k].shape:
+                    raise BadValue(
+                        f"{verb} {k!r}: shape {a.shape}, wanted {self._specs[k].shape} as initialised"
+                    )
+            parts.append((k, arrays, True))
+        if not tables:
+            return [(key, value, False)]
+        if rest:
+            parts.append(([k for k, _ in rest], [arrays for _, arrays in rest], False))
+        return parts
+
+    def _pull_sparse(self, pairs: list[tuple[Any, list[Any]]], priority: int, ignore_sparse: bool) -> None:
+        for k, arrays in pairs:
+            sparse = [a for a in arrays if _is_row_sparse(a)] if k in self._tables.infos else []
+            others = [a for a in arrays if not any(a is one for one in sparse)]
+            if others:
+                super()._pull_sparse([(k, others)], priority, ignore_sparse)
+            if sparse and not ignore_sparse:
+                data, ids = self._tables.stored(k, priority)
+                for a in sparse:
+                    a.store(data, ids)
+
+    def _row_reader(self, key: Key, priority: int) -> Callable[[Array], Array]:
+        if key not in self._tables.infos:
+            return super()._row_reader(key, priority)
+        return lambda ids: self._tables.pull(key, ids, priority)
+
     def _init(self, pairs: list[tuple[Key, Array]]) -> None:
         infos = []
         for key, value in pairs:
@@ -209,10 +309,15 @@ class DistKVStore(KVStore):
             what=lambda: about,
         )
         self._infos.update((info.key, info) for info in infos)
-        self._client.num_keys = len(self._infos)
+        self._client.num_keys = len(self._infos) + len(self._tables.infos)
 
     def _push(self, pairs: Pairs, priority: int) -> None:
         self._check()
+        pairs = self._without_tables(
+            pairs, lambda key, arrays: self._tables.push_dense(key, arrays, priority)
+        )
+        if not pairs:
+            return
         layout = self._layout(pairs)
         self._wait_for_room(layout)
         buffers: list[Array] = []
@@ -236,8 +341,20 @@ class DistKVStore(KVStore):
             elif self._begin(requests):
                 self._io.send()
 
+    def _without_tables(self, pairs: Pairs, do: Callable[[Key, list[Array]], None]) -> Pairs:
+        """Do this with the tables among the pairs; returns the others."""
+        if not self._tables.infos:
+            return pairs
+        for key, arrays in pairs:
+            if key in self._tables.infos:
+                do(key, arrays)
+        return [pair for pair in pairs if pair[0] not in self._tables.infos]
+
     def _pull(self, pairs: Pairs, priority: int) -> None:
         self._check()
+        pairs = self._without_tables(pairs, lambda key, outs: self._tables.pull_dense(key, outs, priority))
+        if not pairs:
+            return
         layout = self._layout(pairs)
         targets = self._targets(layout, pairs)
         wait = _Wait()
@@ -478,7 +595,10 @@ class DistKVStore(KVStore):
         if self._client.leads or self._client.is_late or self._settings.elastic is not None:
             with self._lock:
                 message = self._rates.set_optimizer(
-                    optimizer, self._infos, self._client.next_seq, goes_on=bool(self._begins)
+                    optimizer,
+                    self._infos | self._tables.infos,
+                    self._client.next_seq,
+                    goes_on=bool(self._begins),
                 )
         if self._client.is_late:  # the servers have it; the others will not come to a barrier here
             return
@@ -521,8 +641,12 @@ class DistKVStore(KVStore):
         ]
 
     def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
-        """Gather the optimizer's state of every key from the servers, into a file that any store loads."""
+        """Gather the optimizer's state of every key from the servers, into a file that any store loads.
+
+        Not of tables, whose states are in snapshots. Raises ConfigError.
+        """
         optimizer = self._need_optimizer()
+        self._need_no_tables("save_optimizer_states")
         self._drain()
         layout = Layout(list(self._infos.values()))
         messages = [
@@ -541,6 +665,7 @@ class DistKVStore(KVStore):
     def load_optimizer_states(self, fname: Any) -> None:
         """Give the servers the states in a file. Every worker calls this; rank 0's file counts."""
         optimizer = self._need_optimizer()
+        self._need_no_tables("load_optimizer_states")
         self._drain()
         if self._client.leads:
             updater = opt.Updater(optimizer)
@@ -563,6 +688,13 @@ class DistKVStore(KVStore):
         if self._optimizer is None:
             raise ConfigError("this store has no optimizer, so no states: call set_optimizer first")
         return self._optimizer
+
+    def _need_no_tables(self, verb: str) -> None:
+        if self._tables.infos:
+            raise ConfigError(
+                f"{verb}: the states of tables ({_keys_text(list(self._tables.infos))}) stay on the servers; "
+                "psdist run --snapshot-dir keeps them, and --restore brings them back"
+            )
 
     def _drain(self) -> None:
         """Wait until what was pushed is applied. Raises the error of a push."""
@@ -661,6 +793,7 @@ class DistKVStore(KVStore):
         *,
         what: Callable[[], str],
         deliver: Callable[[int, Reply], None] | None = None,
+        priority: int = 0,
     ) -> None:
         """Send messages to peers and wait for all replies; the i-th goes to `deliver(i, reply)`."""
         self._check()
@@ -673,7 +806,7 @@ class DistKVStore(KVStore):
             return (lambda reply: deliver(i, reply)) if deliver is not None else None
 
         requests = [
-            Request(peer, message, call, what=what, deliver=taker(i))
+            Request(peer, message, call, priority, what, taker(i))
             for i, (peer, message) in enumerate(messages)
         ]
         self._wait(call, wait, self._begin(requests))
@@ -681,6 +814,10 @@ class DistKVStore(KVStore):
     def _ask_servers(self, message: Callable[[], Any], what: str) -> None:
         servers = range(self._client.num_servers)
         self._ask_all([(server, message()) for server in servers], what=lambda: what)
+
+
+def _is_row_sparse(value: Any) -> bool:
+    return is_sparse(value) and value.stype == "row_sparse"
 
 
 class _Wait:
