@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import deque
 from typing import Any
@@ -13,6 +14,7 @@ from psdist_server.server import Server
 from psdist_server.shard import SCHEDULER
 
 from psdist.optimizer import from_wire
+from psdist.table import Evict, First, Rows, Table, chunks, merge, split
 from psdist.wire import decode, encode, key_number
 from psdist.wire import messages as m
 
@@ -36,6 +38,30 @@ def expected(num_workers: int, i: int, num_rounds: int) -> bytes:
     return value.tobytes()
 
 
+TABLE, ROWS, WIDTH = "i:9", 24, 2  # a table that lets rows go, in one part for each server
+FIRST, EVICT = First("normal", {"sigma": 1.0, "seed": 5}), Evict("ttl", 2)
+
+
+def rows(rank: int, clock: int, part: int, num_parts: int) -> Rows:
+    rng = np.random.default_rng([rank, clock])
+    ids = np.sort(rng.choice(ROWS, 6, replace=False))
+    data = rng.standard_normal((6, WIDTH)).astype(np.float32)
+    mine = split(ids, num_parts)[part]
+    return Rows(ids[mine], data[mine])
+
+
+@functools.cache
+def expected_rows(num_workers: int, part: int, num_parts: int, num_rounds: int) -> bytes:
+    table = Table(key_number(TABLE), WIDTH, np.dtype(np.float32), FIRST, EVICT)
+    for clock in range(num_rounds):
+        total = rows(0, clock, part, num_parts)
+        for rank in range(1, num_workers):
+            total = merge(total, rows(rank, clock, part, num_parts))
+        table.update(total, clock, from_wire("adam", {}), lr=0.1, wd=0.0, t=clock + 1, lazy=True)
+        table.remove(table.due())
+    return table.read(split(np.arange(ROWS), num_parts)[part]).tobytes()
+
+
 def over_the_wire(message: m.Message) -> m.Message:
     return decode([bytearray(bytes(memoryview(frame).cast("B"))) for frame in encode(message)])  # type: ignore[arg-type]
 
@@ -43,8 +69,11 @@ def over_the_wire(message: m.Message) -> m.Message:
 class World:
     """Everybody, and the queues between them. A worker trains NUM_ROUNDS rounds and checks every value."""
 
-    def __init__(self, rng: random.Random, num_workers: int, num_servers: int, replicas: int) -> None:
+    def __init__(
+        self, rng: random.Random, num_workers: int, num_servers: int, replicas: int, has_table: bool
+    ) -> None:
         self.rng = rng
+        self.has_table = has_table
         self.now = 0.0
         self.num_workers, self.num_servers = num_workers, num_servers
         self.queues: dict[tuple[str, str], deque[m.Message]] = {}  # (from, to), each in order
@@ -146,12 +175,13 @@ class Worker:
         self.serves: dict[int, str] = {}
         self.pending: dict[int, tuple[int, m.Message]] = {}
         self.rounds = [0] * len(KEYS)
+        self.table_rounds = [0 if world.has_table else NUM_ROUNDS] * world.num_servers
         self.is_set_up = False
         self.acks: set[int] = set()
 
     @property
     def is_done(self) -> bool:
-        return min(self.rounds) == NUM_ROUNDS
+        return min(*self.rounds, *self.table_rounds) == NUM_ROUNDS
 
     def hear(self, source: str, message: m.Message) -> None:
         match message:
@@ -168,8 +198,22 @@ class Worker:
                 for shard, request in list(self.pending.values()):
                     if shard == message.seq:
                         self.say(shard, request)
+            case m.RowValues():
+                found = self.pending.pop(message.seq, None)
+                if found is not None:
+                    part, num = found[0], self.world.num_servers
+                    self.table_rounds[part] += 1
+                    assert message.clock == self.table_rounds[part]
+                    wanted = expected_rows(self.world.num_workers, part, num, message.clock)
+                    assert b"".join(value.tobytes() for value in message.values) == wanted
+                    self.push_rows(part)
             case m.Done() | m.Values():
                 found = self.pending.pop(message.seq, None)
+                if found is not None and isinstance(found[1], m.PushRows):
+                    part, clock = found[0], found[1].clock + 1
+                    mine = split(np.arange(ROWS), self.world.num_servers)[part]
+                    self.ask(part, lambda seq: m.PullRows(seq, key_number(TABLE), part, clock, [mine]))
+                    return
                 if found is not None and isinstance(found[1], m.PushPull):
                     i = KEYS.index(next(k for k in KEYS if key_number(k) == found[1].keys[0]))
                     assert isinstance(message, m.Values)
@@ -178,10 +222,12 @@ class Worker:
                     assert message.values[0].tobytes() == expected(self.world.num_workers, i, self.rounds[i])
                     self.push(i)
                 elif found is not None and not any(
-                    isinstance(r, m.Init | m.SetOptimizer) for _, r in self.pending.values()
+                    isinstance(r, m.Init | m.InitRows | m.SetOptimizer) for _, r in self.pending.values()
                 ):
                     for i in range(len(KEYS)):
                         self.push(i)
+                    for part in range(self.world.num_servers):
+                        self.push_rows(part)
             case m.Error():
                 assert message.code == "not-admitted", message
 
@@ -202,7 +248,18 @@ class Worker:
     def set_up(self) -> None:
         for shard in self.serves:
             if self.rank == 0:
-                self.ask(shard, lambda seq: m.SetOptimizer(seq, "adam", {}, 0.1, 0.0, {}, {}))
+                self.ask(shard, lambda seq: m.SetOptimizer(seq, "adam", {}, 0.1, 0.0, {}, {}, True))
+            empty = Rows(np.empty(0, np.int64), np.empty((0, WIDTH), np.float32))
+            how = FIRST.kind, dict(FIRST.numbers), EVICT.policy, EVICT.limit
+            told = (
+                shard,
+                self.world.num_servers,
+                *how,
+                self.rank == 0,
+                True,
+                chunks(empty) if self.rank == 0 else [],
+            )
+            self.ask(shard, lambda seq, told=told: m.InitRows(seq, TABLE, "float32", (ROWS, WIDTH), *told))
         for i, key in enumerate(KEYS):
             values = [np.zeros(LENGTH, np.float32)] if self.rank == 0 else []
             columns = (key,), ("float32",), ((LENGTH,),), (0,), (LENGTH,), values
@@ -213,6 +270,12 @@ class Worker:
         if clock < NUM_ROUNDS:
             column = [key_number(KEYS[i])], [0], [clock], [clock + 1], [gradient(self.rank, clock, i)]
             self.ask(i % self.world.num_servers, lambda seq: m.PushPull(seq, 1, 2, *column))
+
+    def push_rows(self, part: int) -> None:
+        clock = self.table_rounds[part]
+        if clock < NUM_ROUNDS:
+            values = chunks(rows(self.rank, clock, part, self.world.num_servers))
+            self.ask(part, lambda seq: m.PushRows(seq, 1, 2, key_number(TABLE), part, clock, values))
 
 
 # a worker's connections are one for each shard: "w0/1" is heard by worker w0
@@ -229,7 +292,7 @@ def test_whatever_breaks_and_whoever_dies_every_value_has_the_bits_of_a_run_with
     rng = random.Random(seed)
     num_servers = rng.choice([2, 3, 4])
     replicas = rng.randint(1, num_servers - 1)
-    world = World(rng, rng.randint(1, 3), num_servers, replicas)
+    world = World(rng, rng.randint(1, 3), num_servers, replicas, has_table=seed % 5 == 0)
     world.workers = _Names(world.workers)
     deaths = sorted(rng.sample(range(50, 600), rng.randint(1, num_servers - 1)), reverse=True)
     turns = 0
