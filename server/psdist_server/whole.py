@@ -81,7 +81,7 @@ def _settle_each(pieces: Sequence[Slice], ranks: Sequence[int], apply: ApplyWhol
 
 def _take(round_: Round, group: tuple[int, ...], *, is_begun: bool) -> Tensor:
     """The sum of what these ranks have pushed, out of the round."""
-    total = round_.total if is_begun else None
+    total: Tensor | None = round_.total if is_begun else None
     if is_begun:
         round_.total = None
     for rank in group:

@@ -589,6 +589,7 @@ class DistKVStore(KVStore):
                         "it was initialised: call set_optimizer before init, or update on the workers "
                         "(update_on_kvstore=False)"
                     )
+        self._tables.check_optimizer(needs_whole)
         self._check()
         self._optimizer, self._needs_whole = optimizer, needs_whole
         # another may have to lead later

@@ -57,7 +57,10 @@ class Tables:
             )
         if evict.policy == "lru":  # each server keeps its share
             evict = Evict("lru", -(-evict.limit // store._client.num_servers))
-        info = KeyInfo(key, key_number(key_name(key)), shape, dtype, ())
+        if store._needs_whole:
+            raise _needs_whole(key)
+        name = key_name(key)
+        info = KeyInfo(key, name, key_number(name), shape, dtype, ())
         begins = store._begins.get(info.number)
         info.clock = info.acknowledged = begins or 0
         gives = store._client.leads and begins is None
@@ -80,7 +83,7 @@ class Tables:
                     part,
                     m.InitRows(
                         self._store._client.next_seq(),
-                        key_name(info.key),
+                        info.name,
                         info.dtype.name,
                         info.shape,
                         part,
@@ -114,6 +117,11 @@ class Tables:
                 np.copyto(data, rows.data[places], casting="same_kind")
                 np.take(rows.ids, places, out=ids, mode="clip")
             yield Rows(ids, data)
+
+    def check_optimizer(self, needs_whole: bool) -> None:
+        """Raise ConfigError for an optimizer that cannot update rows."""
+        for key in self.infos if needs_whole else ():
+            raise _needs_whole(key)
 
     def rows_of(self, verb: str, key: Key, arrays: Sequence[Any]) -> Rows:
         """What row_sparse arrays hold, summed in device order. Raises BadValue."""
@@ -159,7 +167,9 @@ class Tables:
         info = self.infos[key]
         total = np.empty(info.shape, info.dtype)
         add_into(total, arrays)
-        self.push(key, Rows(np.arange(info.shape[0]), total.reshape(info.shape[0], _width(info.shape))), priority)
+        self.push(
+            key, Rows(np.arange(info.shape[0]), total.reshape(info.shape[0], _width(info.shape))), priority
+        )
 
     def pull_dense(self, key: Key, outs: Sequence[Array], priority: int) -> None:
         """Read every row."""
@@ -230,6 +240,13 @@ def _taker(out: Array, places: Array | None) -> Callable[[Reply], None]:
             low = high
 
     return take
+
+
+def _needs_whole(key: Key) -> ConfigError:
+    return ConfigError(
+        f"the optimizer needs whole arrays, and {key!r} is a table, of which each server has some rows; wanted one "
+        "that updates each element by itself, as SGD, Adam, AdaGrad or Ftrl"
+    )
 
 
 def _width(shape: tuple[int, ...]) -> int:
