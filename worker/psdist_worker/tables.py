@@ -66,7 +66,9 @@ class Tables:
         gives = store._client.leads and begins is None
         about = repr(key) + ("" if gives else ", given by the first worker")
         messages = list(self._init_messages(info, first, evict, rows if gives else None, gives))
-        store._ask_all(messages, what=lambda: about)
+        # the last of each part comes last, whatever way each message takes
+        for is_last in (False, True):
+            store._ask_all([one for one in messages if one[1].is_last == is_last], what=lambda: about)
         self.infos[key] = info
         store._client.num_keys = len(store._infos) + len(self.infos)
 
