@@ -317,8 +317,8 @@ class Call(Instr):
     """Any function of arrays that gives arrays of its own, which are copied to where the plan wants them.
 
     `function(*arrays)` returns an array or a tuple of them; None means zero. With `writes_out` it takes the
-    output as `out=` and fills it. `changes` are values from outside that it writes. One that `acts` does more
-    than its outputs show, such as drawing random numbers, and stays although nobody reads them.
+    output as `out=`, several as `outs=`, and fills them. `changes` are values from outside that it writes. One that
+    `acts` does more than its outputs show, such as drawing random numbers, and stays although nobody reads them.
     """
 
     __slots__ = ("acts", "changes", "function", "label", "writes_out")
@@ -347,8 +347,10 @@ class Call(Instr):
 
     def steps(self, at: At) -> list[Step]:
         ins, outs = tuple(map(at, self.reads)), tuple(map(at, self.writes))
-        if self.writes_out:
+        if self.writes_out and len(outs) == 1:
             return [(_call_out, (self.function, ins, outs[0]))]
+        if self.writes_out:
+            return [(_call_outs, (self.function, ins, outs))]
         return [(_call, (self.function, ins, outs))]
 
     @property
@@ -358,6 +360,10 @@ class Call(Instr):
 
 def _call_out(function: Callable[..., Any], ins: tuple[Array, ...], out: Array) -> None:
     function(*ins, out=out)
+
+
+def _call_outs(function: Callable[..., Any], ins: tuple[Array, ...], outs: tuple[Array, ...]) -> None:
+    function(*ins, outs=outs)
 
 
 def _call(function: Callable[..., Any], ins: tuple[Array, ...], outs: tuple[Array, ...]) -> None:

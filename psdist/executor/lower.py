@@ -179,7 +179,7 @@ class _Lowering:
         draws = "rng" in step.op.asks
         if draws:
             function = partial(_with_rng, self.source, function)
-        writes_out = "out" in step.op.asks and len(outs) == 1
+        writes_out = "outs" in step.op.asks or ("out" in step.op.asks and len(outs) == 1)
         changes = self._changes(step) if step.op.mutates else []
         self.b.emit(Call(step.op.name, function, ins, outs, writes_out, changes, draws))
         return outs

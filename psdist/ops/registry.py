@@ -15,6 +15,7 @@ above this table (NDArray, Symbol, autograd, the executor) is written once and k
 
 What a kernel may ask for, by a keyword of that name:
 - `out`: an array of the right shape and dtype to write into, or None. Ask for it wherever a copy is saved.
+- `outs`: the same for all outputs, as a tuple, or None.
 - `is_train`: whether this is a training pass; `rng`: the NumPy generator of the device.
 A gradient gets the heads' gradients (visible outputs only), then all outputs, then all inputs. An argument whose
 name begins with `_` is not used, so its memory is free by then. It returns one array or None (zero) for each
@@ -47,7 +48,7 @@ __all__ = ["Op", "all_names", "all_ops", "find", "get", "op", "silent", "unbroad
 
 Array = NDArray[Any]
 Params = Mapping[str, Any]
-_INJECTED = ("out", "is_train", "rng")
+_INJECTED = ("out", "outs", "is_train", "rng")
 _table: dict[str, Op] = {}
 
 

@@ -255,9 +255,9 @@ def _visible_count(params: Params) -> int:
     return _output_count(params) - 1 if params["state_outputs"] else 1
 
 
-def _outputs(kept: Array) -> Any:
+def _outputs(kept: Array, out: Array | None = None) -> Any:
     """(steps, batch, directions · h) of the states that a layer keeps."""
-    return np.concatenate(list(kept[:, 0].swapaxes(2, 3)), axis=2)
+    return np.concatenate(list(kept[:, 0].swapaxes(2, 3)), axis=2, out=out)
 
 
 def _by_gate(g: Array) -> Any:
@@ -272,7 +272,8 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
         mode: Literal["gru", "lstm", "rnn_relu", "rnn_tanh"], p: float = 0.0, state_outputs: bool = False,
         projection_size: int | None = None, lstm_state_clip_min: float | None = None,
         lstm_state_clip_max: float | None = None, lstm_state_clip_nan: bool = False,
-        use_sequence_length: bool = False, is_train: bool, rng: np.random.Generator) -> Any:  # fmt: skip
+        use_sequence_length: bool = False, is_train: bool, rng: np.random.Generator,
+        outs: tuple[Array, ...] | None = None) -> Any:  # fmt: skip
     """A recurrent network over (steps, batch, features): vanilla with ReLU or tanh, LSTM or GRU; `num_layers` of
     `state_size`, in both directions if `bidirectional`; in training with dropout `p` between layers.
 
@@ -289,9 +290,11 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
         "bidirectional": bidirectional,
     }
     net = _Net.of(data.shape, params)
-    reserve, factors = np.empty(net.reserve_size(), data.dtype), _halves(net).astype(data.dtype)
+    lstm, factors = mode == "lstm", _halves(net).astype(data.dtype)
     weights = net.views(parameters)
-    last_h, last_c = np.empty_like(state), np.empty_like(state)
+    reserve = np.empty(net.reserve_size(), data.dtype) if outs is None else outs[-1]
+    last_h = np.empty_like(state) if outs is None else outs[1]
+    last_c = (np.empty_like(state) if outs is None else outs[2]) if lstm else last_h
     x = data
     for layer, (gates, kept, mask) in enumerate(net.kept(reserve)):
         if layer and p and is_train:
@@ -300,10 +303,12 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
             x = x * mask
         for d in range(net.directions):
             w, u, b_w, b_u = next(weights)
-            w, u = w * factors, u * factors
             b_w, b_u = b_w[:, None] * factors, b_u[:, None] * factors
-            share = (w @ x.reshape(-1, x.shape[2]).T).reshape(len(w), net.steps, net.batch)
-            np.add(share.swapaxes(0, 1), b_w if mode == "gru" else b_w + b_u, out=gates[d])
+            bias = b_w if mode == "gru" else b_w + b_u
+            share = (w * factors) @ x.reshape(-1, x.shape[2]).T
+            share += bias
+            np.copyto(gates[d], share.reshape(len(w), net.steps, net.batch).swapaxes(0, 1))
+            u = u * factors
             cell = layer * net.directions + d
             c0 = None if state_cell is None else np.ascontiguousarray(state_cell[cell].T)
             h, c = _forward_steps(
@@ -312,12 +317,13 @@ def RNN(data: Array, parameters: Array, state: Array, state_cell: Array | None =
             last_h[cell] = h.T
             if c is not None:
                 last_c[cell] = c.T
-        x = _outputs(kept)
-    return (x, last_h, last_c, reserve) if mode == "lstm" else (x, last_h, reserve)
+        x = _outputs(kept, outs[0] if outs is not None and layer == net.layers - 1 else None)
+    return (x, last_h, last_c, reserve) if lstm else (x, last_h, reserve)
 
 
 @RNN.gradient
-def _(*arrays: Array, mode: str, p: float, state_outputs: bool, is_train: bool, **params: Any) -> Any:
+def _(*arrays: Array, mode: str, p: float, state_outputs: bool, is_train: bool, needs: tuple[bool, ...],
+      **params: Any) -> Any:  # fmt: skip
     lstm = mode == "lstm"
     heads = arrays[: (2 + lstm) if state_outputs else 1]
     reserve = arrays[len(heads) + 2 + lstm]
@@ -359,9 +365,11 @@ def _(*arrays: Array, mode: str, p: float, state_outputs: bool, is_train: bool, 
             np.matmul(flat_product, before.reshape(-1, net.hidden), out=g_u)
             flat.sum(axis=1, out=g_bw)
             flat_product.sum(axis=1, out=g_bu)
-            g_x = g_x + (flat.T @ views[cell][0]).reshape(x.shape)
+            if layer or needs[0]:
+                g_x = g_x + (flat.T @ views[cell][0]).reshape(x.shape)
             g_state[cell] = g_h.T
             if g_cell is not None and g_c is not None:
                 g_cell[cell] = g_c.T
         g_out = g_x * mask if dropped else g_x
-    return (g_out, g_parameters, g_state, g_cell) if lstm else (g_out, g_parameters, g_state)
+    g_data = g_out if needs[0] else None
+    return (g_data, g_parameters, g_state, g_cell) if lstm else (g_data, g_parameters, g_state)

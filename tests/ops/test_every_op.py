@@ -19,9 +19,9 @@ DTYPES = ("float64", "float32", "float16")
 SMALL = 1e-6
 
 
-def call(op, arrays, params, out=None, is_train=True):
+def call(op, arrays, params, out=None, is_train=True, outs=None):
     """All outputs, as a list."""
-    extra = {"out": out, "is_train": is_train, "rng": np.random.default_rng(0)}
+    extra = {"out": out, "outs": outs, "is_train": is_train, "rng": np.random.default_rng(0)}
     with ops.silent():
         y = op.kernel(*arrays, **params, **{name: extra[name] for name in op.asks})
     return list(y) if isinstance(y, tuple | list) else [y]
@@ -95,6 +95,17 @@ def test_writing_into_out_gives_the_same(name):
         y = call(op, [x.copy() for x in arrays], params, out)
         assert np.shares_memory(y[0], out), example.params
         assert np.array_equal(out, expected[0], equal_nan=True)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if "outs" in ops.get(n).asks])
+def test_writing_into_outs_gives_the_same(name):
+    for op, example, params, arrays in cases(name):
+        expected = call(op, [x.copy() for x in arrays], params)
+        outs = tuple(np.full_like(y, 7) for y in expected)
+        got = call(op, arrays, params, outs=outs)
+        assert all(np.shares_memory(y, out) for y, out in zip(got, outs, strict=True)), example.params
+        for k in range(op.num_visible(params)):
+            assert np.array_equal(outs[k], expected[k], equal_nan=True)
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if ops.get(n).gradient_kernel is not None])

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 
 def run(name, *arrays, is_train=False, **params):
     op = ops.get(name)
-    extra = {"out": None, "is_train": is_train, "rng": RNG}
+    extra = {"out": None, "outs": None, "is_train": is_train, "rng": RNG}
     with ops.silent():
         return op.kernel(*arrays, **op.parse(params), **{k: extra[k] for k in op.asks})
 
