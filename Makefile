@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-kv test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo bench-kv bench-plan test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: $(VENV)/.test ## rewrite the sources as ruff would have them
 # MXNET=PYTHON and TORCH=PYTHON name interpreters that have the peers
 bench-kv: $(VENV)/.test ## exchange parameters, psdist and the peers given by MXNET= and TORCH= in one run
 	$(BIN)/python bench/kv.py $(if $(MXNET),--mxnet $(MXNET)) $(if $(TORCH),--torch $(TORCH))
+
+bench-plan: $(VENV)/.test ## how well psdist plan predicts what is measured here: docs/plan.md
+	cd bench && ../$(BIN)/python plan.py --out ../docs
 
 check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the demo for one epoch from there
 	.ci/check-wheel $(BIN)/python

@@ -54,8 +54,8 @@ DOORS = {
     ("psdist.symbol", "psdist.executor"),  # symbol.bind(...) makes an executor
 }
 
-# The simulated world of `psdist torture` plays the rules of both roles against each other, so that it has to know both.
-STAGE = "psdist_launch.torture."
+# The simulated worlds of `psdist torture` and `psdist plan` play the rules of both roles against each other: they know both.
+STAGES = ("psdist_launch.torture.", "psdist_launch.plan.")
 
 # What would execute something received, or could.
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle"}
@@ -114,7 +114,7 @@ def test_imports_point_down(module):
         there = unit(other)
         if other.split(".")[0] not in ROOTS or there == here or (here, there) in DOORS:
             continue
-        if module.startswith(STAGE) and there in ("psdist_server", "psdist_worker"):
+        if module.startswith(STAGES) and there in ("psdist_server", "psdist_worker"):
             continue
         if there == "psdist" and here.startswith("psdist."):
             pytest.fail(f"{module}:{line} imports the package's own front door; name the part: .{other}")

@@ -23,6 +23,7 @@ from .bench import command as bench
 from .cluster import Cluster, is_loopback, resolve_command
 from .local import Job, JobFolder, check_port, free_port, new_name, running_jobs
 from .logs import QuietScreen, Screen
+from .plan import command as planning
 from .torture import command as torture
 
 __all__ = ["main"]
@@ -217,6 +218,16 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--picture", metavar="PATH", help="write the graph: .dot, or what Graphviz draws")
     explain.set_defaults(action=_explain, name="explain")
 
+    planned = commands.add_parser(
+        "plan",
+        help="predict a training step on a cluster that is not there",
+        description="Plays the rules of workers and servers in virtual time, with costs that were measured.",
+    )
+    planned.add_argument("--workers", type=int, default=8, metavar="N", help="(default: %(default)s)")
+    planned.add_argument("--servers", type=int, default=2, metavar="N", help="(default: %(default)s)")
+    planning.add_arguments(planned)
+    planned.set_defaults(action=_plan, name="plan")
+
     tortured = commands.add_parser(
         "torture",
         help="play thousands of faults in a simulated world, and check what must hold",
@@ -282,14 +293,23 @@ def _demo_script() -> Path:
 def _bench(options: argparse.Namespace) -> int:
     _refuse_command(options)
 
-    def launch(options: argparse.Namespace, program: tuple[str, ...], variables: Mapping[str, str]) -> int:
-        screen = QuietScreen.on(sys.stdout.buffer, sys.stderr.buffer)
-        code = _launch(options, (sys.executable, *program), screen, variables)
-        if code:
-            screen.show_kept()
-        return code
+    return bench.run(options, _launch_quietly)
 
-    return bench.run(options, launch)
+
+def _plan(options: argparse.Namespace) -> int:
+    _refuse_command(options)
+    one = argparse.Namespace(**_PLAIN, workers=1, servers=1)
+    return planning.run(options, lambda program, variables: _launch_quietly(one, program, variables))
+
+
+def _launch_quietly(
+    options: argparse.Namespace, program: tuple[str, ...], variables: Mapping[str, str]
+) -> int:
+    screen = QuietScreen.on(sys.stdout.buffer, sys.stderr.buffer)
+    code = _launch(options, (sys.executable, *program), screen, variables)
+    if code:
+        screen.show_kept()
+    return code
 
 
 def _launch(

@@ -243,15 +243,17 @@ class Slice:
 
     def settle(self, ranks: Sequence[int], each: bool, apply: Apply) -> None:
         """Apply what can be applied: whole rounds, or with `each` every push in its worker's order."""
+        before, is_applied = self.clock, False
         if each:
-            self._settle_each(ranks, apply)
+            is_applied = self._settle_each(ranks, apply)
         else:
             while self.is_due(ranks):
                 clock = self.clock
                 round_ = self.close_round()
                 if round_ is not None and round_.total is not None:
                     apply(self, round_.total, clock, tuple(sorted(round_.parts)))
-        if self.waiting:
+        # of a thousand workers' pushes only the last one gets a round anywhere
+        if self.waiting and (is_applied or self.clock != before):
             self.wake()
 
     def is_due(self, ranks: Sequence[int]) -> bool:
@@ -271,8 +273,10 @@ class Slice:
             self.applied[rank] = self.clock
         return round_
 
-    def _settle_each(self, ranks: Sequence[int], apply: Apply) -> None:
+    def _settle_each(self, ranks: Sequence[int], apply: Apply) -> bool:
+        """Whether anything was applied."""
         applied = self.applied
+        is_applied = False
         for clock in sorted(self.rounds):
             round_ = self.rounds[clock]
             if round_.total is not None:  # begun while rounds were applied whole
@@ -288,11 +292,13 @@ class Slice:
                     applied[rank] = clock + 1
                 else:
                     continue  # an earlier push of this worker is still on its way
+                is_applied = True
                 del round_.parts[rank]
             if not round_.parts:
                 del self.rounds[clock]
         if ranks:
             self.clock = max(self.clock, min(applied.get(rank, 0) for rank in ranks))
+        return is_applied
 
     def replay(self, ranks: Sequence[int], clock: int, after: int) -> None:
         """Take note that round `clock`, to which `ranks` have pushed, was applied elsewhere."""
