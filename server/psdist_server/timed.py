@@ -12,7 +12,12 @@ from .updates import Updates
 
 __all__ = ["time_rules"]
 
-_WHAT: Final = ((Round, "add_up", "reduce"), (Updates, "apply", "update"))
+_WHAT: Final = (
+    (Round, "add_up", "reduce"),
+    (Updates, "apply", "update"),
+    (Updates, "apply_rows", "update"),
+    (Updates, "apply_whole", "update"),
+)
 
 
 def time_rules(stamps: Stamps) -> Callable[[int], None]:

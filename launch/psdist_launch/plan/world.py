@@ -192,15 +192,15 @@ class _World:
         world, costs = self, self.costs
         copies = self.job.way == "memory" and self.job.num_workers == 1
 
-        def counted_add_up(round_: Round, empty: Any) -> bool:
+        def counted_add_up(round_: Round, *how: Any) -> bool:
             before = max(1, round_.num_added)
-            is_complete = add_up(round_, empty)
+            is_complete = add_up(round_, *how)
             if round_.total is not None and round_.num_added > before:
                 world.reduced((round_.num_added - before) * round_.total.nbytes * costs.reduce_byte)
             return is_complete
 
-        def counted_apply(updates: Updates, piece: Slice, grad: Any, clock: int) -> None:
-            apply(updates, piece, grad, clock)
+        def counted_apply(updates: Updates, piece: Slice, *how: Any) -> None:
+            apply(updates, piece, *how)
             name = world.job.optimizer
             if name or copies:  # else the sum becomes the value
                 world.updated(piece.value.nbytes * costs.update_byte[name])
