@@ -89,6 +89,8 @@ class Namespace(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in ("cond", "foreach", "while_loop") and "_contrib_" in self._prefixes:
+            return getattr(importlib.import_module(".control", __package__), name)
         for prefix in self._prefixes:
             if ops.find(prefix + name) is not None:
                 found = _lookup(name, prefix)

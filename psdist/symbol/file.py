@@ -34,6 +34,9 @@ def dumps(heads: Sequence[Entry], remove_amp_cast: bool = True) -> str:
         if n.attrs:
             entry["attrs"] = dict(sorted(n.attrs.items()))
         entry["inputs"] = [[index[id(s)], i, int(n.is_aux(k))] for k, (s, i) in enumerate(n.inputs)]
+        parts = getattr(n.op, "parts", None)  # a loop's bodies
+        if parts is not None:
+            entry["subgraphs"] = [json.loads(dumps(part)) for part in parts]
         written.append(entry)
         row += n.num_outputs
         rows.append(row)
@@ -92,6 +95,11 @@ def _node(row: dict[str, Any], before: list[Node]) -> Node:
         inputs.append((before[at], int(pair[1])))
     if kind == "null":
         return Node(None, name, {_hidden(k): v for k, v in attrs.items()})
+    if row.get("subgraphs"):
+        from .control import restored
+
+        bodies = [loads(json.dumps(part)) for part in row["subgraphs"]]
+        return Node(restored(kind, attrs, bodies, len(inputs)), name, attrs, inputs)
     op = ops.get(kind).specialise(attrs)
     known = {}
     moved: dict[str, dict[str, str]] = {}
