@@ -202,3 +202,28 @@ def with_paths(arguments, folder):
     """The arguments with names of fixtures made paths in `folder`."""
     is_file = lambda v: isinstance(v, str) and "." in v  # noqa: E731
     return {k: str(folder / v) if is_file(v) else v for k, v in arguments.items()}
+
+
+# Augmenters of images with boxes: each is run on a copy of the label, with Python's seeds from 0 on.
+DETECTORS = [
+    ("DetRandomCropAug", ()),
+    ("DetRandomCropAug", (0.5, (0.5, 2), (0.1, 0.9), 0.5, 20)),
+    ("DetRandomPadAug", ()),
+    ("DetRandomPadAug", ((0.5, 2), (1.0, 4.0), 10, (1, 2, 3))),
+    ("DetHorizontalFlipAug", (0.5,)),
+    ("CreateMultiRandCropAugmenter", ([0.1, 0.5, 0.9], (0.75, 1.33), [(0.1, 1.0), (0.2, 1.0), (0.3, 1.0)], 0.3, 50, 0.2)),
+]  # fmt: skip
+DETECTOR_SEEDS = range(12)
+CREATED_DETECTORS = {
+    "resize": 40, "rand_crop": 0.5, "rand_pad": 0.5, "rand_gray": 0.1, "rand_mirror": True, "mean": True, "std": True,
+    "brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "pca_noise": 0.1, "hue": 0.1,
+}  # fmt: skip
+TURNS = [(30.0, {}), (-75.0, {"zoom_in": True}), (45.0, {"zoom_out": True})]
+
+
+def boxes(seed):
+    """A label of some objects: class and corners."""
+    rng = np.random.RandomState(seed)
+    corner = rng.uniform(0, 0.5, (1 + seed % 4, 2))
+    corners = np.concatenate([corner, corner + rng.uniform(0.1, 0.5, corner.shape)], 1)
+    return np.concatenate([rng.randint(0, 9, (len(corner), 1)), corners], 1).astype(np.float32)

@@ -127,6 +127,27 @@ def augmenters():
     np.savez_compressed(HERE / "augmenters.npz", **answers)
 
 
+def detection():
+    """What becomes of images and of the boxes in them."""
+    picture = mx.nd.array(arrays.images()["bytes"].repeat(3, 0).repeat(3, 1), dtype="uint8")
+    rows = []
+    for seed in arrays.DETECTOR_SEEDS:
+        for name, args in arrays.DETECTORS:
+            random.seed(seed)
+            image, label = getattr(mx.image, name)(*args)(picture, arrays.boxes(seed).copy())
+            pixels = int(image.asnumpy().astype(int).sum())
+            rows.append([list(image.shape), pixels, np.asarray(label).round(5).tolist(), random.random()])
+    created = mx.image.CreateDetAugmenter((3, 30, 30), **arrays.CREATED_DETECTORS)
+    inner = [[type(a).__name__, type(getattr(a, "augmenter", a)).__name__] for a in created]
+    floats = mx.nd.array(arrays.images()["floats"].transpose(2, 0, 1))
+    turned = [
+        mx.image.imrotate(floats, angle, **how).asnumpy().round(5).tolist() for angle, how in arrays.TURNS
+    ]
+    dumps = [mx.image.DetRandomCropAug().dumps(), mx.image.DetRandomPadAug().dumps()]
+    answer = {"rows": rows, "created": inner, "turned": turned, "dumps": dumps}
+    (HERE / "detection.json").write_text(json.dumps(answer, separators=(",", ":")))
+
+
 def visualization():
     """What a network looks like, in words and drawn."""
     network = arrays.network(mx)
@@ -139,7 +160,7 @@ def visualization():
     (HERE / "visualization.json").write_text(json.dumps(answer, indent=1))
 
 
-PARTS = [params, recordio, images, iterators, augmenters, visualization]
+PARTS = [params, recordio, images, iterators, augmenters, detection, visualization]
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
