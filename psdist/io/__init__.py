@@ -6,6 +6,7 @@ from .csv import CSVIter
 from .image_record import ImageRecordInt8Iter, ImageRecordIter, ImageRecordUInt8Iter
 from .libsvm import LibSVMIter
 from .mnist import MNISTIter
+from .portions import PortionIter
 from .samples import SampleIter
 from .wrappers import PrefetchingIter, ResizeIter
 
@@ -27,6 +28,7 @@ __all__ = [
     "MNISTIter",
     "MXDataIter",
     "NDArrayIter",
+    "PortionIter",
     "PrefetchingIter",
     "ResizeIter",
 ]

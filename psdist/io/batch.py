@@ -72,6 +72,7 @@ class DataBatch:
         self.bucket_key = bucket_key
         self.provide_data = provide_data
         self.provide_label = provide_label
+        self.portions: Sequence[int] = ()  # of the data, by number, where they are counted (PortionIter)
 
     def __str__(self) -> str:
         labels = None if self.label is None else [label.shape for label in self.label]

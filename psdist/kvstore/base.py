@@ -22,6 +22,7 @@ from numpy.typing import NDArray as Array
 
 from ..errors import BadValue, ConfigError, UnknownKey
 from ..table import Evict, First
+from ..wire.spans import Spans
 from .first import first_of
 
 __all__ = ["KVStore", "Key", "Pairs", "Spec", "check_row_ids", "each", "is_sparse"]
@@ -68,6 +69,7 @@ class KVStore(ABC):
         self._kind = kind
         self._specs: dict[Key, Spec] = {}
         self._averaged: set[Key] = set()
+        self.portions: Sequence[int] = ()  # of the data, by number, that the next pushes are gradients of
         self._known: dict[str, _Known] = {}  # by verb: the last long list, for training repeats it
 
     @property
@@ -88,6 +90,16 @@ class KVStore(ABC):
     def placement(self) -> dict[int, tuple[int, int]]:
         """How many values and bytes each server holds, by its rank; empty when they are in this process."""
         return {}
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(num_parts, part_index) for the iterators of psdist.io: which share of the data is this worker's, among
+        those who are here now. It changes when workers come, finish or die."""
+        return 1, 0
+
+    def applied_portions(self) -> Spans:
+        """The portions of the data that are in all values: those of pushes with `portions` that are applied."""
+        return Spans()
 
     # --- values -----------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ..ndarray import NDArray, array, sparse, zeros
 from ..optimizer import get_updater
 from ..table import Evict, First
 from ..wire import key_name, key_number
+from ..wire.spans import Spans
 from .base import Key, KVStore, Pairs, Spec, each, is_sparse
 from .reduce import add_into
 
@@ -28,6 +31,7 @@ class LocalKVStore(KVStore):
         self._values: dict[Key, NDArray] = {}
         self._sums: dict[Key, NDArray] = {}  # for keys pushed from several devices: made once, reused
         self._updater: Any = None  # (key, pushed, value) -> None
+        self._portions: dict[Key, Spans] = {}  # of the data, by key, where they are counted
 
     def set_updater(self, updater: Any) -> None:
         self._updater = updater
@@ -102,8 +106,23 @@ class LocalKVStore(KVStore):
         for key, value in pairs:
             self._values[key] = array(value, dtype=value.dtype)
 
+    def applied_portions(self) -> Spans:
+        return functools.reduce(operator.and_, self._portions.values()) if self._portions else Spans()
+
+    def _is_new(self, key: Key) -> bool:
+        """Whether what is pushed now is of portions that the key has not; from now on it has."""
+        here = self._portions.setdefault(key, Spans())
+        new = [portion for portion in self.portions if portion not in here]
+        if new and len(new) < len(self.portions):
+            raise BadValue(f"push {key!r}: of the portions {list(self.portions)} only {new} are new")
+        for portion in new:
+            here.add(portion)
+        return bool(new)
+
     def _push(self, pairs: Pairs, priority: int) -> None:
         for key, arrays in pairs:
+            if self.portions and key not in self._averaged and not self._is_new(key):
+                continue
             value = self._values[key]
             if key in self._averaged:
                 add_into(value._data, arrays)

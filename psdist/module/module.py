@@ -83,6 +83,7 @@ class Module(BaseModule):
         self._update_on_kvstore = False
         self._updater: Any = None
         self._averages: Averages | None = None  # of the auxiliary states, over several workers
+        self._portions: Sequence[int] = ()  # of the data, that the latest batch is of
         self._preload_opt_states: str | None = None  # a file to read when the optimizer is made
         self._exec_group: Any = None
         self._data_shapes: list[DataDesc] | None = None
@@ -424,11 +425,13 @@ class Module(BaseModule):
 
     def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
         self._require(params=True)
+        self._portions = getattr(data_batch, "portions", ())
         self._fit_shapes(data_batch)
         self._exec_group.forward(data_batch, is_train)
 
     def forward_backward(self, data_batch: Any) -> None:
         self._require(params=True)
+        self._portions = getattr(data_batch, "portions", ())
         self._fit_shapes(data_batch)
         self._exec_group.forward_backward(data_batch)
 
@@ -463,6 +466,8 @@ class Module(BaseModule):
         self._require(optimizer=True)
         self._params_dirty = True
         group = self._exec_group
+        if self._kvstore is not None:
+            self._kvstore.portions = self._portions
         if self._update_on_kvstore:
             update_params_on_kvstore(
                 group.param_arrays, group.grad_arrays, self._kvstore, self._param_names, self._besides()
@@ -477,6 +482,8 @@ class Module(BaseModule):
                 self._param_names,
                 self._besides(),
             )
+        if self._kvstore is not None:
+            self._kvstore.portions = ()
 
     def _train_on(self, data_batch: Any) -> None:
         group = self._exec_group
@@ -492,12 +499,14 @@ class Module(BaseModule):
             return
         self._require(optimizer=True)
         self._fit_shapes(data_batch)
+        self._kvstore.portions = getattr(data_batch, "portions", ())
         exchange = EarlyPushes(
             group.grad_arrays, group.param_arrays, self._kvstore, self._param_names, self._besides()
         )
         group.forward_backward(data_batch, exchange.on_gradient)
         self._params_dirty = True
         exchange.finish()
+        self._kvstore.portions = ()
 
     def get_outputs(self, merge_multi_context: bool = True) -> Any:
         self._require(params=True)

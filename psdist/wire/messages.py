@@ -46,6 +46,7 @@ __all__ = [
     "Error",
     "ErrorCode",
     "Finish",
+    "GetPortions",
     "GetState",
     "Hello",
     "Init",
@@ -59,6 +60,7 @@ __all__ = [
     "Message",
     "Numbers",
     "Placement",
+    "Portions",
     "Pull",
     "PullRows",
     "Push",
@@ -288,6 +290,8 @@ class Push:
     """Add `values[i]` to round `clocks[i]` of the slice (`keys[i]`, `offsets[i]`). All or nothing; sent
     again, it changes nothing and is answered again. `ack` is the durability that the reply shall have: 1
     applied, 2 replicated, 3 on disk. While a shard has no complete copy, 2 is answered by 1.
+    `portions` are the numbers of the portions of the data that the values are of, none when they are not counted. A
+    slice that has them all already takes the value for zeros.
     Bytes (uint8) for a key of float32 are a compressed gradient (see Compression).
     Reply: Done, when every round is applied. Errors: unknown-key, bad-value, stale-round, stale-epoch,
     unsupported."""
@@ -298,6 +302,7 @@ class Push:
     keys: Ints
     offsets: Ints
     clocks: Ints
+    portions: Ints
     values: Tensors
 
 
@@ -328,6 +333,7 @@ class PushPull:
     offsets: Ints
     clocks: Ints
     min_clocks: Ints
+    portions: Ints
     values: Tensors
 
 
@@ -406,6 +412,25 @@ class RowValues:
     seq: int
     clock: int
     values: Tensors
+
+
+@message(19, senders="worker")
+@dataclass(frozen=True, slots=True)
+class GetPortions:
+    """Ask which portions of the data have been applied. Reply: Portions."""
+
+    seq: int
+
+
+@message(29, senders="server")
+@dataclass(frozen=True, slots=True)
+class Portions:
+    """The numbers of the portions that are in all slices here that were ever pushed to, as the bounds of their runs:
+    begin, end, begin, end, ascending. `is_any`: there are such slices; keys that are averaged, and tables, do not count."""
+
+    seq: int
+    is_any: bool
+    bounds: Ints
 
 
 # --- how values change ----------------------------------------------------------------------------
@@ -635,7 +660,8 @@ class CopySettings:
 class CopySlices:
     """Whole slices, in place of what was there. Of the i-th, `values` hold the value and then `counts[i]`
     arrays of state; it has had `num_updates[i]` updates; of `num_applied[i]` workers, `ranks`, the first
-    `rounds` pushes are in it. Reply: Done. Errors: stale-epoch."""
+    `rounds` pushes are in it; the portions of the data that it holds are `num_bounds[i]` of `bounds` (see Portions).
+    Reply: Done. Errors: stale-epoch."""
 
     seq: int
     epoch: int
@@ -650,6 +676,8 @@ class CopySlices:
     num_applied: Ints
     ranks: Ints
     rounds: Ints
+    num_bounds: Ints
+    bounds: Ints
     values: Tensors
 
 
@@ -657,8 +685,8 @@ class CopySlices:
 @dataclass(frozen=True, slots=True)
 class Replicate:
     """What one message to the shard applied: sum `values[i]` is round `rounds[i]` of slice (`keys[i]`,
-    `offsets[i]`); the pushes of the workers `ranks[groups[i]]` are in it; then the slice's clock is
-    `clocks[i]`. In the order given. Reply: Done. Errors: stale-epoch."""
+    `offsets[i]`); the pushes of the workers `ranks[groups[i]]` are in it, which are of the portions
+    `portions[groups[i]]`; then the slice's clock is `clocks[i]`. In the order given. Reply: Done. Errors: stale-epoch."""
 
     seq: int
     epoch: int
@@ -669,6 +697,7 @@ class Replicate:
     clocks: Ints
     groups: Ints
     ranks: tuple[tuple[int, ...], ...]
+    portions: tuple[tuple[int, ...], ...]
     values: Tensors
 
 
@@ -812,6 +841,8 @@ Message = (
     | SetStaleness
     | GetState
     | States
+    | GetPortions
+    | Portions
     | SetState
     | Join
     | Clocks

@@ -16,6 +16,7 @@ import numpy as np
 
 from psdist.wire.codec import PACKED, Packed
 from psdist.wire.messages import Tensor, Tensors
+from psdist.wire.spans import Spans
 
 from .rounds import ADDED, Key, Round, Slice
 
@@ -59,6 +60,7 @@ class Group:
         key.is_averaged = first.key.is_averaged
         one = Slice(key, 0, self._side_by_side([piece.value for piece in members]))
         one.clock, one.num_updates, one.applied = first.clock, first.num_updates, dict(first.applied)
+        one.portions = Spans(first.portions.bounds)
         if first.state is not None:
             columns = zip(*[piece.state or () for piece in members], strict=True)
             one.state = tuple([self._side_by_side(column) for column in columns])
@@ -78,6 +80,7 @@ class Group:
             and not piece.rounds
             and not piece.waiting
             and piece.applied == first.applied
+            and piece.portions == first.portions
             and piece.value.nbytes <= PACKED
             and (piece.key.dtype, piece.key.lr_mult, piece.key.wd_mult, piece.key.is_averaged)
             == (key.dtype, key.lr_mult, key.wd_mult, key.is_averaged)
@@ -105,6 +108,7 @@ class Group:
             if one.state is not None:
                 piece.state = tuple([array[part].copy() for array in one.state])
             piece.clock, piece.num_updates, piece.applied = one.clock, one.num_updates, dict(one.applied)
+            piece.portions = Spans(one.portions.bounds)
             piece.rounds = {clock: _part_of(round_, part) for clock, round_ in one.rounds.items()}
             piece.waiting = list(one.waiting)
         for _, _, waiter in one.waiting:
@@ -115,6 +119,7 @@ class Group:
 def _part_of(whole: Round, part: slice) -> Round:
     round_ = Round(whole.order)
     round_.num_added = whole.num_added
+    round_.portions = dict(whole.portions)
     round_.parts = {rank: grad if grad is ADDED else grad[part] for rank, grad in whole.parts.items()}
     round_.total = whole.total[part] if whole.total is not None else None
     return round_

@@ -313,7 +313,8 @@ class Primary:
     def _send_rounds(self, rank: int, copy: Copy, rounds: list[Applied], now: float) -> Out:
         if not rounds:
             return []
-        groups = {ranks: i for i, ranks in enumerate(dict.fromkeys(effect.ranks for effect in rounds))}
+        pushed = dict.fromkeys((effect.ranks, effect.portions) for effect in rounds)
+        groups = {one: i for i, one in enumerate(pushed)}
         message = Replicate(
             copy.link.next_seq(),
             self.epoch,
@@ -322,8 +323,9 @@ class Primary:
             [effect.piece.offset for effect in rounds],
             [effect.clock for effect in rounds],
             [effect.piece.clock for effect in rounds],
-            [groups[effect.ranks] for effect in rounds],
-            tuple(groups),
+            [groups[effect.ranks, effect.portions] for effect in rounds],
+            tuple(ranks for ranks, _ in groups),
+            tuple(portions for _, portions in groups),
             [effect.grad for effect in rounds],
         )
         return self._send(rank, copy, message, 0, now)
@@ -422,18 +424,19 @@ class Backup:
             strict=True,
         )
         together: list[
-            tuple[Slice, Tensor, tuple[int, ...]]
+            tuple[Slice, Tensor, tuple[int, ...], tuple[int, ...]]
         ] = []  # of one key, until all its slices are there
         for number, offset, clock, after, group, grad in columns:
             piece = shard.slices[number, offset]
-            piece.replay(message.ranks[group], clock, after)
+            ranks, portions = message.ranks[group], message.portions[group]
+            piece.replay(ranks, clock, after)
             if piece.key.rule is None:
-                shard.apply(piece, grad, clock, message.ranks[group])
+                shard.apply(piece, grad, clock, ranks, portions)
             else:
-                together.append((piece, grad, message.ranks[group]))
+                together.append((piece, grad, ranks, portions))
                 if len(together) == len(piece.key.slices):
-                    pieces, grads, ranks = zip(*together, strict=True)
-                    shard.apply_whole(pieces, grads, clock, ranks)
+                    pieces, grads, of_ranks, of_portions = zip(*together, strict=True)
+                    shard.apply_whole(pieces, grads, clock, of_ranks, of_portions)
                     together.clear()
             if piece.clock > shard.step_clock:
                 shard.step_clock = piece.clock

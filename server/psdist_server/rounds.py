@@ -19,13 +19,14 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from psdist.wire.codec import PACKED
 from psdist.wire.messages import Tensor, key_label, key_number
+from psdist.wire.spans import Spans
 
 if TYPE_CHECKING:
     from psdist.optimizer import Rule
@@ -42,9 +43,11 @@ _UNSHARED: Final = 2  # sys.getrefcount of an array that one attribute holds
 
 class Apply(Protocol):
     """What to do with a round's sum, or in async mode with one gradient, of round `clock`, to which `ranks`
-    have pushed."""
+    have pushed gradients of these portions of the data."""
 
-    def __call__(self, piece: Slice, grad: Any, clock: int, ranks: tuple[int, ...], /) -> None: ...
+    def __call__(
+        self, piece: Slice, grad: Any, clock: int, ranks: tuple[int, ...], portions: tuple[int, ...], /
+    ) -> None: ...
 
 
 class Key:
@@ -148,13 +151,20 @@ class Waiter(Protocol):
 class Round:
     """The gradients of one round of a slice, summed in rank order."""
 
-    __slots__ = ("num_added", "order", "parts", "total")
+    __slots__ = ("num_added", "order", "parts", "portions", "total")
 
     def __init__(self, order: Sequence[int]) -> None:
         self.order = order  # the ranks this round needs, ascending; the first `num_added` are in `total`
         self.num_added = 0
         self.parts: dict[int, Any] = {}  # by rank; ADDED for those in `total`; a table's are Rows
+        self.portions: dict[int, Sequence[int]] = {}  # of the data, by rank, where they are counted
         self.total: Any = None
+
+    def take_portions(self, ranks: Iterable[int]) -> tuple[int, ...]:
+        """The portions of the data that these ranks have pushed gradients of; they are not given again."""
+        if not self.portions:
+            return ()
+        return tuple(sorted(p for rank in ranks for p in self.portions.pop(rank, ())))
 
     def add_up(self, plus: Callable[[Any, Any], Any]) -> bool:
         """Add what the order allows; whether the round is complete."""
@@ -181,6 +191,7 @@ class Slice:
         "key",
         "num_updates",
         "offset",
+        "portions",
         "rounds",
         "state",
         "value",
@@ -194,6 +205,7 @@ class Slice:
         self.clock = 0  # rounds applied; of the slowest worker where pushes are applied one by one
         self.applied: dict[int, int] = {}  # by rank: how many of its pushes are in the value
         self.rounds: dict[int, Round] = {}  # by clock; only rounds that are not complete
+        self.portions = Spans()  # of the data, that are in the value
         self.num_updates = 0
         self.state: tuple[Tensor, ...] | None = None  # None: never updated
         self.waiting: list[tuple[int, int, Waiter]] = []  # (rank or -1, need, who): see `has`
@@ -228,12 +240,25 @@ class Slice:
         pushed = [clock + 1 for clock, round_ in self.rounds.items() if rank in round_.parts]
         return max(self.clock, self.applied.get(rank, 0), *pushed)
 
-    def put(self, rank: int, clock: int, grad: Any, ranks: Sequence[int]) -> None:
-        """Take a push that is not known yet; `settle` applies it. `ranks` are the workers, ascending."""
+    def put(
+        self, rank: int, clock: int, grad: Any, ranks: Sequence[int], portions: Sequence[int] = ()
+    ) -> None:
+        """Take a push that is not known yet; `settle` applies it. `ranks` are the workers, ascending. Of portions
+        that are here already, whoever pushed them, nothing is added: it counts as zeros."""
         round_ = self.rounds.get(clock)
         if round_ is None:
             round_ = self.rounds[clock] = Round(self._needed(clock, ranks))
+        if portions and not self.key.is_averaged:
+            if self.num_here(portions):
+                grad = np.zeros_like(grad)
+            else:
+                round_.portions[rank] = portions
         round_.parts[rank] = grad
+
+    def num_here(self, portions: Sequence[int]) -> int:
+        """How many of these portions are in the value or in open rounds."""
+        pushed = {p for round_ in self.rounds.values() for of in round_.portions.values() for p in of}
+        return sum(p in self.portions or p in pushed for p in portions)
 
     def _needed(self, clock: int, ranks: Sequence[int]) -> Sequence[int]:
         applied = self.applied
@@ -251,7 +276,8 @@ class Slice:
                 clock = self.clock
                 round_ = self.close_round()
                 if round_ is not None and round_.total is not None:
-                    apply(self, round_.total, clock, tuple(sorted(round_.parts)))
+                    ranks_of = tuple(sorted(round_.parts))
+                    apply(self, round_.total, clock, ranks_of, round_.take_portions(ranks_of))
         # of a thousand workers' pushes only the last one gets a round anywhere
         if self.waiting and (is_applied or self.clock != before):
             self.wake()
@@ -281,14 +307,14 @@ class Slice:
             round_ = self.rounds[clock]
             if round_.total is not None:  # begun while rounds were applied whole
                 added = tuple(sorted(rank for rank, part in round_.parts.items() if part is ADDED))
-                apply(self, round_.total, clock, added)
+                apply(self, round_.total, clock, added, round_.take_portions(added))
                 round_.total = None
             for rank in sorted(round_.parts):
                 part = round_.parts[rank]
                 if part is ADDED:
                     applied[rank] = clock + 1
                 elif applied.get(rank, 0) == clock:
-                    apply(self, part, clock, (rank,))
+                    apply(self, part, clock, (rank,), round_.take_portions((rank,)))
                     applied[rank] = clock + 1
                 else:
                     continue  # an earlier push of this worker is still on its way

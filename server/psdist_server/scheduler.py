@@ -42,6 +42,7 @@ from psdist.wire.messages import (
     Error,
     ErrorCode,
     Finish,
+    GetPortions,
     GetState,
     Hello,
     Init,
@@ -54,6 +55,7 @@ from psdist.wire.messages import (
     Message,
     Numbers,
     Placement,
+    Portions,
     Pull,
     PullRows,
     Push,
@@ -279,7 +281,9 @@ class Scheduler:
                 self._aborted_by(process, message, now)
             case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
-            case InitRows() | PushRows() | PullRows() | GetState() | SetState() | Join() | Begin() | Share():
+            case InitRows() | PushRows() | PullRows() | GetPortions() | GetState() | SetState():
+                self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
+            case Join() | Begin() | Share():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
             case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Clocks():
                 pass
@@ -288,6 +292,8 @@ class Scheduler:
             case View():
                 if process is not None:
                     self._recall(process, message, now)
+            case Portions():
+                pass
             case Welcome() | Values() | States() | Finish() | StatusReport() | Done() | Error():
                 pass
             case _:

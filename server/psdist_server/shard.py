@@ -13,7 +13,9 @@ requests.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, assert_never
@@ -39,6 +41,7 @@ from psdist.wire.messages import (
     Done,
     Error,
     Finish,
+    GetPortions,
     GetState,
     Hello,
     Init,
@@ -48,6 +51,7 @@ from psdist.wire.messages import (
     Lost,
     Member,
     Message,
+    Portions,
     Pull,
     PullRows,
     Push,
@@ -100,6 +104,7 @@ _DTYPES: Final = {dtype.name: dtype for dtype in DTYPES.values()}
 _MAX_ELEMENTS: Final = 1 << 60
 _MAX_GROUPS: Final = 4096  # lists of keys that are remembered
 _MAX_CONTROLS: Final = 64  # of one worker, remembered so that a late copy of an old one changes nothing
+_MAX_BOUNDS: Final = 32768  # of the runs of portions of a slice: 256 KB
 _MAX_EARLY: Final = 65536  # workers that may knock before the View is there
 
 
@@ -111,6 +116,7 @@ class Applied:
     grad: Tensor  # not to be written: it may be the value by now
     clock: int
     ranks: tuple[int, ...]
+    portions: tuple[int, ...]  # of the data, that it is the first gradient of
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +272,11 @@ class Shard:
                 self._tell_clocks(sender, peer.rank, message)
             case GetState():
                 self._get_state(sender, message)
+            case GetPortions():
+                self._tell_portions(sender, message)
             case Alive() | Abort() | Welcome() | View() | Values() | States() | Finish() | StatusReport():
                 pass
-            case Done() | Error() | Clocks() | Synced():
+            case Done() | Error() | Clocks() | Portions() | Synced():
                 pass
             case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Share():
                 pass
@@ -501,6 +509,8 @@ class Shard:
             if grad.size != piece.value.size or grad.dtype != piece.key.dtype:
                 values = [*values[:i], _decompressed(piece, grad), *values[i + 1 :]]
             self.check_round(piece, rank, clock)
+        if push.portions:
+            self._check_portions(rank, push.portions, pieces, clocks)
         if self.guard != "off":
             self.look_for_nan(rank, push.clocks, values, pieces)
         pending = self.begin(sender, push.seq, push.ack, pieces if pulls else None)
@@ -508,7 +518,7 @@ class Shard:
         ranks, each = self._ranks, self.each
         for piece, clock, grad in zip(pieces, clocks, values, strict=True):
             if not piece.knows(rank, clock):
-                piece.put(rank, clock, grad, ranks)
+                piece.put(rank, clock, grad, ranks, push.portions)
                 if piece.key.rule is None:
                     piece.settle(ranks, each, self.apply)
                 elif each or piece.is_due(ranks):
@@ -566,6 +576,25 @@ class Shard:
         if not piece.knows(rank, clock):
             piece.put(rank, clock, grad, self._ranks)
             self._settle(piece)
+
+    def _check_portions(
+        self, rank: int, portions: Sequence[int], pieces: list[Slice], clocks: Sequence[int]
+    ) -> None:
+        for piece, clock in zip(pieces, clocks, strict=True):
+            if piece.knows(rank, clock) or piece.key.is_averaged:
+                continue
+            if len(piece.portions.bounds) > _MAX_BOUNDS:
+                raise Refused(
+                    "bad-value",
+                    f"{piece.key.label}: the portions of the data that it holds are more than {_MAX_BOUNDS // 2} runs; "
+                    "number them from 0 in the order in which they are handed out",
+                )
+            if 0 < (num := piece.num_here(portions)) < len(portions):
+                raise Refused(
+                    "bad-value",
+                    f"{piece.key.label}: {num} of the {len(portions)} portions of a push are in it already, the "
+                    "others not; one gradient cannot be divided",
+                )
 
     def look_for_nan(self, rank: int, clocks: Sequence[int], values: Tensors, pieces: list[Slice]) -> None:
         for piece, clock, grad in zip(pieces, clocks, values, strict=True):
@@ -644,7 +673,14 @@ class Shard:
                 piece.waiting.append((-1, clock, pending))
                 pending.missing += 1
 
-    def apply(self, piece: Slice, grad: Any, clock: int, ranks: tuple[int, ...]) -> None:
+    def apply(
+        self,
+        piece: Slice,
+        grad: Any,
+        clock: int,
+        ranks: tuple[int, ...],
+        portions: tuple[int, ...] = (),
+    ) -> None:
         """Apply a round's sum, or one gradient, to a slice."""
         if isinstance(piece, TablePart):
             gone = self.updates.apply_rows(piece, grad, clock)
@@ -654,21 +690,30 @@ class Shard:
                 self.on_round(piece)
         else:
             self.updates.apply(piece, grad, clock, len(ranks))
-            self._applied(piece, grad, clock, ranks)
+            self._applied(piece, grad, clock, ranks, portions)
 
     def apply_whole(
-        self, pieces: Sequence[Slice], grads: Sequence[Tensor], clock: int, ranks: Sequence[tuple[int, ...]]
+        self,
+        pieces: Sequence[Slice],
+        grads: Sequence[Tensor],
+        clock: int,
+        ranks: Sequence[tuple[int, ...]],
+        portions: Sequence[tuple[int, ...]],
     ) -> None:
         """`apply` for all slices of a key."""
         self.updates.apply_whole(pieces, grads, clock)
-        for piece, grad, ranks_of_one in zip(pieces, grads, ranks, strict=True):
-            self._applied(piece, grad, clock, ranks_of_one)
+        for piece, grad, pushers, of in zip(pieces, grads, ranks, portions, strict=True):
+            self._applied(piece, grad, clock, pushers, of)
 
-    def _applied(self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...]) -> None:
+    def _applied(
+        self, piece: Slice, grad: Tensor, clock: int, ranks: tuple[int, ...], portions: tuple[int, ...]
+    ) -> None:
+        for portion in portions:
+            piece.portions.add(portion)
         if self.effects is not None:
             if not grad.flags.writeable:  # the pusher's memory, which is his again when he has the reply
                 grad = grad.copy()
-            self.effects.append(Applied(piece, grad, clock, ranks))
+            self.effects.append(Applied(piece, grad, clock, ranks, portions))
         if self.on_round is not None:
             self.on_round(piece)
 
@@ -751,6 +796,18 @@ class Shard:
     def _get_state(self, sender: Destination, message: GetState) -> None:
         pieces = self._locate("GetState", message.keys, message.offsets, len(message.keys))
         self._out.append((sender, self.updates.get_state(message, pieces)))
+
+    def _tell_portions(self, sender: Destination, message: GetPortions) -> None:
+        pushed = [
+            p
+            for p in self.slices.values()
+            if (p.clock or p.applied) and not p.key.is_averaged and not isinstance(p, TablePart)
+        ]
+        if not pushed:
+            self._out.append((sender, Portions(message.seq, False, [])))
+            return
+        shared = functools.reduce(operator.and_, [piece.portions for piece in pushed])
+        self._out.append((sender, Portions(message.seq, True, shared.bounds)))
 
     # --- newcomers ---------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import struct
@@ -36,6 +37,7 @@ from psdist.failpoints import Failpoints
 from psdist.table import split
 from psdist.wire import decode, encode
 from psdist.wire.messages import CopyRows, CopySettings, CopySlices, key_label, key_number
+from psdist.wire.spans import Spans
 
 from .shard import Shard
 from .state import put_rows, put_settings, put_slices
@@ -322,6 +324,7 @@ class _Whole:
     arrays: list[Any]  # the value, then the state
     clock: int = 0
     num_updates: int = 0
+    learned: Spans | None = None  # portions of the data, that are in all of its slices
     portions: list[CopyRows] = field(default_factory=list)  # of a table, which has no arrays
 
     @property
@@ -345,7 +348,7 @@ def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]
                 table.num_updates = max(table.num_updates, message.num_updates)
                 table.portions.append(message)
             continue
-        values = iter(message.values)
+        values, bounds = iter(message.values), iter(message.bounds)
         for i, name in enumerate(message.names):
             shape = message.shapes[i]
             key = keys.get(name)
@@ -356,6 +359,8 @@ def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]
                 )
             key.clock = max(key.clock, message.clocks[i])
             key.num_updates = max(key.num_updates, message.num_updates[i])
+            portions = Spans(list(itertools.islice(bounds, message.num_bounds[i])))
+            key.learned = portions if key.learned is None else key.learned & portions
             for j in range(1 + message.counts[i]):
                 value = next(values)
                 if j == len(key.arrays):
@@ -407,7 +412,18 @@ def _cut(
             values = [array[one.offset : one.offset + one.length] for array in key.arrays]
             num = len(values) - 1
             columns: tuple[list[int], ...]
-            columns = [one.offset], [key.clock], [key.num_updates], [num], [0], [], []
+            bounds = key.learned.bounds if key.learned is not None else []
+            columns = (
+                [one.offset],
+                [key.clock],
+                [key.num_updates],
+                [num],
+                [0],
+                [],
+                [],
+                [len(bounds)],
+                bounds,
+            )
             put_slices(
                 shard,
                 CopySlices(0, 0, number, (key.name,), (key.dtype.name,), (key.shape,), *columns, values),

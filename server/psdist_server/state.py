@@ -8,6 +8,7 @@ place, so that it is copied here; a value is never written while somebody holds 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from psdist.errors import ConfigError
 from psdist.table import Evict, First
 from psdist.wire.messages import CopyRows, CopySettings, CopySlices, Tensor, key_number
+from psdist.wire.spans import Spans
 
 from .parts import TablePart, part_place
 from .rounds import Key, Slice
@@ -88,7 +90,7 @@ def batches(shard: Shard, places: Sequence[Place]) -> Iterator[list[Place]]:
     nbytes = 0
     for place in places:
         piece = shard.slices[place]
-        size = piece.value.nbytes * (1 + len(piece.state or ()))
+        size = piece.value.nbytes * (1 + len(piece.state or ())) + 8 * len(piece.portions.bounds)
         if batch and (nbytes + size > _BATCH_NBYTES or len(batch) >= _BATCH_SLICES):
             yield batch
             batch, nbytes = [], 0
@@ -119,6 +121,8 @@ def slices_of(pieces: Sequence[Slice], seq: int, epoch: int, number: int) -> Cop
         [len(piece.applied) for piece in pieces],
         [rank for piece in pieces for rank in piece.applied],
         [clock for piece in pieces for clock in piece.applied.values()],
+        [len(piece.portions.bounds) for piece in pieces],
+        [bound for piece in pieces for bound in piece.portions.bounds],
         values,
     )
 
@@ -126,6 +130,7 @@ def slices_of(pieces: Sequence[Slice], seq: int, epoch: int, number: int) -> Cop
 def put_slices(shard: Shard, message: CopySlices) -> None:
     """Put slices into a shard, in place of what was there."""
     values = iter(message.values)
+    bounds = iter(message.bounds)
     applied = iter(zip(message.ranks, message.rounds, strict=True))
     columns = zip(
         message.names,
@@ -136,9 +141,10 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
         message.num_updates,
         message.counts,
         message.num_applied,
+        message.num_bounds,
         strict=True,
     )
-    for name, dtype, shape, offset, clock, num_updates, count, num_applied in columns:
+    for name, dtype, shape, offset, clock, num_updates, count, num_applied, num_bounds in columns:
         number = key_number(name)
         key = shard.keys.get(number)
         if key is None:
@@ -153,6 +159,7 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
         piece.state = state if count or num_updates else None
         piece.clock, piece.num_updates = clock, num_updates
         piece.applied = dict(next(applied) for _ in range(num_applied))
+        piece.portions = Spans(list(itertools.islice(bounds, num_bounds)))
     shard.count()
 
 

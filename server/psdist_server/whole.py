@@ -21,8 +21,8 @@ __all__ = ["ApplyWhole", "settle"]
 
 
 class ApplyWhole(Protocol):
-    """What to do with a round's sums, or in async mode with one gradient: of each slice its part, and the ranks
-    that have pushed it."""
+    """What to do with a round's sums, or in async mode with one gradient: of each slice its part, the ranks
+    that have pushed it, and the portions of the data that it is of."""
 
     def __call__(
         self,
@@ -30,6 +30,7 @@ class ApplyWhole(Protocol):
         grads: Sequence[Tensor],
         clock: int,
         ranks: Sequence[tuple[int, ...]],
+        portions: Sequence[tuple[int, ...]],
         /,
     ) -> None: ...
 
@@ -47,7 +48,8 @@ def settle(pieces: Sequence[Slice], ranks: Sequence[int], each: bool, apply: App
             totals = [round_.total for round_ in rounds if round_ is not None and round_.total is not None]
             if len(totals) == len(pieces):
                 pushed = [tuple(sorted(round_.parts)) for round_ in rounds if round_ is not None]
-                apply(pieces, totals, clock, pushed)
+                portions = [round_.take_portions(round_.parts) for round_ in rounds if round_ is not None]
+                apply(pieces, totals, clock, pushed, portions)
     for piece in pieces:
         if piece.waiting:
             piece.wake()
@@ -68,7 +70,8 @@ def _settle_each(pieces: Sequence[Slice], ranks: Sequence[int], apply: ApplyWhol
                 for rank in group
             ):
                 grads = [_take(round_, group, is_begun=group[0] in begun) for round_ in rounds]
-                apply(pieces, grads, clock, [group] * len(pieces))
+                portions = [round_.take_portions(group) for round_ in rounds]
+                apply(pieces, grads, clock, [group] * len(pieces), portions)
                 for piece in pieces:
                     piece.applied.update(dict.fromkeys(group, clock + 1))
         for piece, round_ in zip(pieces, rounds, strict=True):

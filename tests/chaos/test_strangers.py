@@ -145,7 +145,7 @@ def test_who_has_not_said_hello_changes_nothing(bare: Jobs, faultless: Any) -> N
     """Also not by a push that was seen on the wire: a connection counts, not what is said on it."""
     job, ports = begin(bare)
     key = key_number("s:ledger")
-    push = m.Push(5, 1, 1, [key], [0], [5], [np.full(2048, 2.0**40)])
+    push = m.Push(5, 1, 1, [key], [0], [5], [], [np.full(2048, 2.0**40)])
     for port in ports[1:]:
         with dealer(port) as sock:
             for message in (push, m.SetStaleness(6, -1), m.Pull(7, [key], [0], [0]), m.Leave(8)):
@@ -221,7 +221,7 @@ def test_a_worker_cannot_send_what_is_for_servers_or_the_scheduler_to_send(
                 continue
             sock = stack.enter_context(dealer(int(member.address.rpartition(":")[2])))
             assert isinstance(ask(sock, hello(job.name, "worker", 2)), m.Welcome)
-            copy = m.Replicate(2, 9, 0, [key], [0], [0], [9], [0], ((0, 1),), [np.ones(8)])
+            copy = m.Replicate(2, 9, 0, [key], [0], [0], [9], [0], ((0, 1),), ((),), [np.ones(8)])
             settings = m.CopySettings(3, 9, 0, "", {}, {}, {}, False, [], [], [], [])
             sock.send_multipart(encode(m.Abort("over", "scheduler", 0, 1, 0.0)))
             sock.send_multipart(encode(m.View(99, 99, 0, 1, 1, ())))

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from psdist_worker import store
 
 import psdist.kvstore
 from psdist import cpu, errors, initializer, lr_scheduler, nd, optimizer, sym
-from psdist.io import NDArrayIter
+from psdist.io import NDArrayIter, PortionIter
 from psdist.kvstore import KVStore
 from psdist.module import Module
 from psdist.settings import Settings
@@ -193,6 +194,34 @@ def train_elastic(until: int, lost: int = 0, stop: int = -1) -> dict[str, Any]:
         "pushes": [int(b - a) for a, b in itertools.pairwise(values)],
         "digest": digest([out]),
     }
+
+
+def train_portions(num_portions: int, epochs: int = 1, stop: int = -1) -> dict[str, Any]:
+    """Learn from every portion of the data once an epoch; how often each is in the values (of those who are here now,
+    if others still learn), and which were this worker's. At its batch number `stop` it says so, and goes on."""
+    with create("dist_sync") as kv:
+        shapes = {"small": (num_portions,), "large": (num_portions, 5000)}
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        for key, shape in shapes.items():
+            kv.init(key, nd.zeros(shape))
+        batches = PortionIter(np.arange(num_portions), np.zeros(num_portions), 1, kv, seed=4)
+        outs = [nd.zeros(shape) for shape in shapes.values()]
+        mine = []
+        while batches.epoch < epochs:
+            for batch in batches:
+                if len(mine) == stop:
+                    print(f"batch {stop}", flush=True)
+                grads = [nd.zeros(shape) for shape in shapes.values()]
+                for grad in grads:
+                    grad._data[int(batch.index[0])] = -1
+                kv.portions = batch.portions
+                kv.pushpull(list(shapes), grads, out=outs)
+                mine.append(int(batch.portions[0]))
+                time.sleep(0.01)  # as if it computed: so that others come and go meanwhile
+            batches.reset()
+        kv.pull(list(shapes), out=outs)
+        counts = sorted({float(count) for out in outs for count in np.unique(out.asnumpy())})
+        return {"counts": counts, "mine": mine, "first_epoch": batches.first_epoch}
 
 
 def step_by_own_rule() -> float:

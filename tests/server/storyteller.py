@@ -126,13 +126,13 @@ class _Teller:
                 keys, offsets = _places(parts)
                 clocks = [int(p[1]) for p in parts]
                 epoch, ack = int(options.get("epoch", 1)), int(options.get("ack", 1))
-                return m.Push(seq, epoch, ack, keys, offsets, clocks, [_array(p[2:]) for p in parts])
+                return m.Push(seq, epoch, ack, keys, offsets, clocks, [], [_array(p[2:]) for p in parts])
             case "pull":
                 return m.Pull(seq, *_places(parts), [int(p[1]) for p in parts])
             case "pushpull":
                 keys, offsets = _places(parts)
                 clocks, mins = [int(p[1]) for p in parts], [int(p[2]) for p in parts]
-                return m.PushPull(seq, 1, 1, keys, offsets, clocks, mins, [_array(p[3:]) for p in parts])
+                return m.PushPull(seq, 1, 1, keys, offsets, clocks, mins, [], [_array(p[3:]) for p in parts])
             case "optimizer":
                 numbers: m.Numbers = {key: float(value) for key, value in options.items()}
                 lr, wd = float(options.get("lr", 1)), float(options.get("wd", 0))

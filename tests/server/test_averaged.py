@@ -30,7 +30,7 @@ def a_primary(staleness: int = 0) -> Primary:
 
 def push(primary: Primary, rank: int, value: float) -> list[Any]:
     values = [np.full(2, value, np.float32), np.full(2, value, np.float32)]
-    return primary.step(b"w%d" % rank, m.Push(9, 1, 1, KEYS, [0, 0], [0, 0], values), 0.0)
+    return primary.step(b"w%d" % rank, m.Push(9, 1, 1, KEYS, [0, 0], [0, 0], [], values), 0.0)
 
 
 def values(shard: Shard) -> list[float]:

@@ -45,7 +45,7 @@ def settings(seq: int, epoch: int) -> CopySettings:
 
 
 def slices(seq: int, epoch: int) -> CopySlices:
-    return CopySlices(seq, epoch, 1, (), (), (), [], [], [], [], [], [], [], [])
+    return CopySlices(seq, epoch, 1, (), (), (), [], [], [], [], [], [], [], [], [], [])
 
 
 def test_a_copy_that_was_begun_under_a_later_view_survives_the_views_before_it():

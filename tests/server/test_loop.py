@@ -144,7 +144,7 @@ def train(down: Client, name: str = "s:w") -> float:
     """Init, push and pull one key; the value's first element."""
     down.say(m.Init(2, (name,), ("float32",), ((4,),), (0,), (4,), [np.zeros(4, np.float32)]))
     down.hear(m.Done)
-    down.say(m.PushPull(3, 1, 1, [key_number(name)], [0], [0], [1], [np.full(4, 2.5, np.float32)]))
+    down.say(m.PushPull(3, 1, 1, [key_number(name)], [0], [0], [1], [], [np.full(4, 2.5, np.float32)]))
     return float(down.hear(m.Values).values[0][0])
 
 

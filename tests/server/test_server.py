@@ -268,7 +268,7 @@ class Worker:
     def push(self, i: int) -> None:
         clock = self.rounds[i]
         if clock < NUM_ROUNDS:
-            column = [key_number(KEYS[i])], [0], [clock], [clock + 1], [gradient(self.rank, clock, i)]
+            column = [key_number(KEYS[i])], [0], [clock], [clock + 1], [], [gradient(self.rank, clock, i)]
             self.ask(i % self.world.num_servers, lambda seq: m.PushPull(seq, 1, 2, *column))
 
     def push_rows(self, part: int) -> None:

@@ -93,7 +93,7 @@ def test_any_order_and_any_repetition_of_pushes_gives_the_same_bits(
         shard.step(b"0", m.SetOptimizer(3, name, {}, 0.1, 0.01, {}, {}), 0.0)
     replies: dict[tuple[bytes, int], int] = {}
     for seq, (rank, clock, i) in enumerate(disordered(pushes(num_workers, num_rounds), rng), 10):
-        push = m.Push(seq, 1, 1, [KEYS[i]], [0], [clock], [gradient(rank, clock, i)])
+        push = m.Push(seq, 1, 1, [KEYS[i]], [0], [clock], [], [gradient(rank, clock, i)])
         for destination, reply in shard.step(b"%d" % rank, push, 0.0):
             assert isinstance(reply, m.Done)
             replies[destination, reply.seq] = replies.get((destination, reply.seq), 0) + 1
@@ -115,7 +115,7 @@ def test_asynchronous_pushes_are_each_applied_once(
     for seq, (rank, clock, i) in enumerate(disordered(pushes(num_workers, num_rounds), rng), 10):
         bit = np.zeros(LENGTH, np.float32)
         bit[rank] = -float(4**clock)
-        shard.step(b"%d" % rank, m.Push(seq, 1, 1, [KEYS[i]], [0], [clock], [bit]), 0.0)
+        shard.step(b"%d" % rank, m.Push(seq, 1, 1, [KEYS[i]], [0], [clock], [], [bit]), 0.0)
     for value in pull(shard, num_rounds):
         assert value[:num_workers].tolist() == [sum(4**c for c in range(num_rounds))] * num_workers
 
@@ -123,7 +123,7 @@ def test_asynchronous_pushes_are_each_applied_once(
 def push_all(shard: Shard, clock: int, values: list[m.Tensor], seq: int = 50) -> None:
     """One round of key 0, pushed by every worker."""
     for rank, value in enumerate(values):
-        shard.step(b"%d" % rank, m.Push(seq + clock, 1, 1, [KEYS[0]], [0], [clock], [value]), 0.0)
+        shard.step(b"%d" % rank, m.Push(seq + clock, 1, 1, [KEYS[0]], [0], [clock], [], [value]), 0.0)
 
 
 @pytest.mark.parametrize("length", [LENGTH, LARGE])
@@ -203,7 +203,7 @@ def test_a_rate_that_changes_every_round_is_exact_and_needs_bounded_memory() -> 
     for clock in range(1500):
         shard.step(b"0", m.SetHyper(10_000 + clock, clock, float(clock % 7), 0.0), 0.0)
         ones = np.ones(LENGTH, np.float32)
-        push = m.Push(clock + 20_000, 1, 1, KEYS, [0] * NUM_KEYS, [clock] * NUM_KEYS, [ones, ones, ones])
+        push = m.Push(clock + 20_000, 1, 1, KEYS, [0] * NUM_KEYS, [clock] * NUM_KEYS, [], [ones, ones, ones])
         shard.step(b"0", push, 0.0)
     assert pull(shard)[0].tolist() == [-sum(clock % 7 for clock in range(1500))] * LENGTH
     assert len(shard.updates.hypers) <= 1025
@@ -239,7 +239,7 @@ def test_a_push_of_nan_is_taken_warned_of_or_refused_as_the_guard_says() -> None
         "worker 0 pushed 1 of 5 elements that are NaN or infinite, to 0 in round 2 (1 such so far)"
     ]
     shard.guard = "refuse"
-    push = m.Push(99, 1, 1, [KEYS[0]], [0], [4], [np.array([1, 2, 3, 4, -float("inf")], np.float32)])
+    push = m.Push(99, 1, 1, [KEYS[0]], [0], [4], [], [np.array([1, 2, 3, 4, -float("inf")], np.float32)])
     ((_, reply),) = shard.step(b"0", push, 0.0)
     assert isinstance(reply, m.Error)
     assert reply.text == (
@@ -297,9 +297,9 @@ def small_story(seed: int) -> list[tuple[bytes, m.Message]]:
             for i in which:
                 mine[i] += 1
             if kind < 0.35:
-                message = m.Push(seq, 1, 1, keys, offsets, at, packed)
+                message = m.Push(seq, 1, 1, keys, offsets, at, [], packed)
             else:
-                message = m.PushPull(seq, 1, 1, keys, offsets, at, [c + 1 for c in at], packed)
+                message = m.PushPull(seq, 1, 1, keys, offsets, at, [c + 1 for c in at], [], packed)
         elif kind < 0.9:
             message = m.Pull(seq, keys, offsets, [mine[i] for i in which])
         elif kind < 0.95:

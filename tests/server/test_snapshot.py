@@ -67,7 +67,8 @@ class Job:
                 )
                 for one in self.cut(name):
                     part = grad[one.offset : one.offset + one.length].astype(np.float32)
-                    self.ask(one.server, m.Push, 1, 1, [key_number(name)], [one.offset], [self.clock], [part])
+                    where = [key_number(name)], [one.offset], [self.clock]
+                    self.ask(one.server, m.Push, 1, 1, *where, [], [part])
             self.clock += 1
 
     def values(self) -> dict[str, bytes]:

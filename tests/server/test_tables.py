@@ -117,7 +117,7 @@ def test_a_row_of_another_part_is_refused() -> None:
 
 def test_a_table_is_no_array_and_an_array_no_table() -> None:
     here = Here()
-    flat = m.Push(80, 1, 1, [KEY], [0], [0], [np.zeros(150, np.float32)])
+    flat = m.Push(80, 1, 1, [KEY], [0], [0], [], [np.zeros(150, np.float32)])
     assert "'t' is a table: its rows are pushed and pulled by their numbers" in text(here.say(0, flat))
     init = m.Init(81, ("s:t",), ("float32",), (SHAPE,), [0], [150], [np.zeros(150, np.float32)])
     assert "'t' is a table, and now comes as an array" in text(here.say(0, init))

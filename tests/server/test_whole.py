@@ -46,7 +46,7 @@ def push(primary: Primary, rank: int, clock: int, i: int) -> list[Any]:
     """Worker `rank` pushes slice i of its gradient; the replies."""
     value = parts(gradient(rank, clock))[i]
     seq = 100 + 10 * clock + i
-    return primary.step(b"w%d" % rank, m.Push(seq, 1, 1, [W], [OFFSETS[i]], [clock], [value]), 0.0)
+    return primary.step(b"w%d" % rank, m.Push(seq, 1, 1, [W], [OFFSETS[i]], [clock], [], [value]), 0.0)
 
 
 def value_of(shard: Shard) -> Any:
@@ -132,7 +132,7 @@ def test_an_array_of_which_a_part_is_elsewhere_is_refused_and_the_way_out_is_nam
     init = m.Init(7, ("s:v",), ("float32",), (SHAPE,), [0], [5], [START[:5]])
     primary.step(b"w0", init, 0.0)
     v = key_number("s:v")
-    ((_, refusal),) = primary.step(b"w0", m.Push(8, 1, 1, [v], [0], [0], [START[:5]]), 0.0)
+    ((_, refusal),) = primary.step(b"w0", m.Push(8, 1, 1, [v], [0], [0], [], [START[:5]]), 0.0)
     wanted = (
         "lamb needs whole arrays, and of 'v' only 5 of 12 elements are on this server: set the optimizer before "
         "the keys are initialised"

@@ -19,6 +19,7 @@ import psdist_server.shard
 import psdist_server.snapshot
 import pytest
 from psdist_launch.torture import disk
+from psdist_launch.torture.program import Script
 from psdist_launch.torture.runner import play
 from psdist_launch.torture.scenario import Scenario
 from psdist_launch.torture.size import Size
@@ -153,6 +154,22 @@ def no_heartbeats(patch: Patch) -> None:
     patch.setattr(scheduler.Scheduler, "_fail", lambda self, process, why, now: None)
 
 
+def no_memory_of_data(patch: Patch) -> None:
+    """A portion of the data is added again when another worker pushes it."""
+    patch.setattr(rounds.Slice, "num_here", lambda self, portions: 0)
+
+
+def no_data_dealt_anew(patch: Patch) -> None:
+    """The portions of workers that died are nobody's."""
+    deal = Script._deal
+
+    def keeps(self: Any, ranks: list[int]) -> Any:
+        ranks = self._first_ranks = getattr(self, "_first_ranks", ranks)
+        return deal(self, ranks)
+
+    patch.setattr(Script, "_deal", keeps)
+
+
 MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_dedup, Size()),
     (no_rank_order, Size(mode="sync")),
@@ -167,11 +184,15 @@ MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_fsync, Size()),
     (no_sync_of_folders, Size()),
     (no_heartbeats, Size()),
+    (no_memory_of_data, Size()),
+    (no_data_dealt_anew, Size()),
 ]
 
 
 def _may_show(mutant: Callable[[Patch], None], seed: int, size: Size) -> bool:
     """Two primaries at a time are rare; only such schedules can miss the fence between them."""
+    if mutant in (no_memory_of_data, no_data_dealt_anew):
+        return Scenario.draw(seed, size).num_portions > 0
     if mutant is not no_epoch_fence:
         return True
     scenario = Scenario.draw(seed, size)

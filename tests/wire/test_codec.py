@@ -185,7 +185,7 @@ def test_large_arrays_travel_as_their_own_memory_and_small_ones_share_a_frame() 
 
 def test_ten_thousand_small_keys_are_one_header_and_one_frame() -> None:
     num = 10_000
-    push = m.Push(1, 1, 1, list(range(num)), [0] * num, [3] * num, [np.zeros(16, np.float32)] * num)
+    push = m.Push(1, 1, 1, list(range(num)), [0] * num, [3] * num, [], [np.zeros(16, np.float32)] * num)
     frames = encode(push)
     assert len(frames) == 2
     received = typing.cast(m.Push, decode(as_bytes(frames)))

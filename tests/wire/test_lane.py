@@ -41,7 +41,7 @@ def test_messages_arrive_as_they_were_and_arrays_lie_on_their_item_size(pair: tu
     one, other = pair
     value = np.arange(33, dtype=np.float64)
     sent = [
-        m.Push(3, 1, 1, (m.key_number("s:w"),), (0,), (0,), [value]),
+        m.Push(3, 1, 1, (m.key_number("s:w"),), (0,), (0,), (), [value]),
         m.Pull(4, (1, 2, 3), (0, 0, 0), (1, 1, 1)),
         m.Values(5, (1,), [np.empty(0, np.float32)]),
     ]

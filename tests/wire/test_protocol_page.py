@@ -80,7 +80,7 @@ EXAMPLES: dict[str, m.Message] = {
     "hello": m.Hello(1, m.VERSION, "job", "worker", m.ANY_RANK, 0, 2**40, ""),
     "init": m.Init(2, ("s:w",), ("float32",), ((2, 3),), (0,), (6,), [np.arange(6, dtype=np.float32)]),
     "push, two dtypes": m.Push(
-        3, 1, 1, (m.key_number("s:w"), m.key_number("i:3")), (0, 0), (0, 7),
+        3, 1, 1, (m.key_number("s:w"), m.key_number("i:3")), (0, 0), (0, 7), (5,),
         [np.array([1, 2, 3], np.uint8), np.array([0.5, -1], np.float64)],
     ),
     "pull": m.Pull(4, (m.key_number("s:w"),), (0,), (1,)),

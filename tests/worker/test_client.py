@@ -86,7 +86,7 @@ def pull(seq: int) -> m.Pull:
 
 
 def push(seq: int) -> m.Push:
-    return m.Push(seq, 1, m.ACK_APPLIED, [5], [0], [2], [np.ones(2, np.float32)])
+    return m.Push(seq, 1, m.ACK_APPLIED, [5], [0], [2], [], [np.ones(2, np.float32)])
 
 
 def values(request: Request, value: float = 1.0) -> m.Values:

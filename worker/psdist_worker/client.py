@@ -80,6 +80,7 @@ Ask = (
     | m.SetOptimizer
     | m.SetHyper
     | m.SetStaleness
+    | m.GetPortions
     | m.GetState
     | m.SetState
     | m.Join
@@ -88,7 +89,9 @@ Ask = (
     | m.Leave
     | m.Status
 )
-Reply = m.Welcome | m.Values | m.RowValues | m.States | m.Clocks | m.StatusReport | m.Done | m.Error
+Reply = (
+    m.Welcome | m.Values | m.RowValues | m.Portions | m.States | m.Clocks | m.StatusReport | m.Done | m.Error
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -226,7 +229,15 @@ class Client:
         if peer == SCHEDULER:
             self._heard = now
         match message:
-            case m.Values() | m.RowValues() | m.Done() | m.States() | m.Clocks() | m.StatusReport():
+            case (
+                m.Values()
+                | m.RowValues()
+                | m.Portions()
+                | m.Done()
+                | m.States()
+                | m.Clocks()
+                | m.StatusReport()
+            ):
                 self._answer(message)
             case m.Error():
                 self._refused(peer, message)
@@ -441,7 +452,9 @@ class Client:
     def _send(self, request: Request) -> None:
         self.outbox.append(Send(request.peer, request.message, request.priority, request))
 
-    def _answer(self, reply: m.Values | m.RowValues | m.Done | m.States | m.Clocks | m.StatusReport) -> None:
+    def _answer(
+        self, reply: m.Values | m.RowValues | m.Portions | m.Done | m.States | m.Clocks | m.StatusReport
+    ) -> None:
         request = self._pending.pop(reply.seq, None)
         if request is None or request.call.is_done:
             return  # answered before, or given up

@@ -13,7 +13,9 @@ later one, since the values are no longer what the script believes them to be.
 from __future__ import annotations
 
 import atexit
+import functools
 import math
+import operator
 import os
 import secrets
 import sys
@@ -34,6 +36,7 @@ from psdist.settings import Settings
 from psdist.table import Evict, First, Rows
 from psdist.wire import messages as m
 from psdist.wire.codec import DTYPES, PACKED, Packed, draft
+from psdist.wire.spans import Spans
 
 from . import states
 from .client import SCHEDULER, Call, Client, Reply, Request
@@ -179,6 +182,23 @@ class DistKVStore(KVStore):
         assert view is not None
         ranks = sorted(member.rank for member in view.members if member.role == "worker")
         return max(1, len(ranks)), ranks.index(self.rank) if self.rank in ranks else 0
+
+    def applied_portions(self) -> Spans:
+        about = "which portions of the data are applied"
+        found: list[Spans] = []
+
+        def take(_: int, reply: Reply) -> None:
+            assert isinstance(reply, m.Portions), reply
+            if reply.is_any:
+                found.append(Spans(reply.bounds))
+
+        self._drain()
+        self._ask_all(
+            [(shard, m.GetPortions(self._client.next_seq())) for shard in range(self._client.num_servers)],
+            what=lambda: about,
+            deliver=take,
+        )
+        return functools.reduce(operator.and_, found) if found else Spans()
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -430,11 +450,28 @@ class DistKVStore(KVStore):
         seq = self._client.next_seq()
         message: m.Push | m.PushPull
         if targets is None:
-            message = m.Push(seq, view.epoch, self._client.ack, piece.numbers, piece.offsets, clocks, values)
+            message = m.Push(
+                seq,
+                view.epoch,
+                self._client.ack,
+                piece.numbers,
+                piece.offsets,
+                clocks,
+                self.portions,
+                values,
+            )
         else:
             seen = self._seen([clock + 1 for clock in clocks])
             message = m.PushPull(
-                seq, view.epoch, self._client.ack, piece.numbers, piece.offsets, clocks, seen, values
+                seq,
+                view.epoch,
+                self._client.ack,
+                piece.numbers,
+                piece.offsets,
+                clocks,
+                seen,
+                self.portions,
+                values,
             )
         deliver = targets.deliver(piece) if targets is not None else None
         # encoded here: small values are copied by it, before the caller may change them

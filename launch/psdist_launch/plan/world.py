@@ -411,12 +411,12 @@ class _Worker:
                 values = Packed(np.concatenate(values), piece.lengths)
             message: m.Push | m.Pull | m.PushPull
             if verb == "push":
-                message = m.Push(seq, 1, 1, piece.numbers, piece.offsets, clocks, values)
+                message = m.Push(seq, 1, 1, piece.numbers, piece.offsets, clocks, [], values)
             elif verb == "pull":
                 message = m.Pull(seq, piece.numbers, piece.offsets, clocks)
             else:
                 seen = [clock + 1 for clock in clocks]
-                message = m.PushPull(seq, 1, 1, piece.numbers, piece.offsets, clocks, seen, values)
+                message = m.PushPull(seq, 1, 1, piece.numbers, piece.offsets, clocks, seen, [], values)
             requests.append(Request(piece.server, message, call, priority))
             nbytes = 4 * sum(piece.lengths)
             cost += way.request(verb, "script", nbytes) + way.reply(verb, "script", nbytes)

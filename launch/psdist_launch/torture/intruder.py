@@ -106,7 +106,7 @@ def _push(rng: random.Random, world: World) -> Push:
     spec = rng.choice(world.scenario.keys)
     number = key_number(key_name(spec.key))
     value = np.ones(rng.choice((1, 8, spec.length)), spec.dtype)
-    return Push(1, 1, 1, [number], [0], [rng.randint(0, 4)], [value])
+    return Push(1, 1, 1, [number], [0], [rng.randint(0, 4)], [], [value])
 
 
 _WAYS: Final[list[Callable[[random.Random, World], list[list[Any]]]]] = [

@@ -15,6 +15,8 @@ acknowledged push of one that failed. And everybody has ended in time: well, or 
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +96,7 @@ class Oracle:
         self._rounds = {  # by sum: which rounds are in it
             sum(4**i for i in steps if rounds >> i & 1): rounds for rounds in range(1 << len(steps))
         }
-        has_rounds = scenario.mode == "sync"
+        has_rounds = scenario.mode == "sync" and not scenario.num_portions
         for spec in scenario.keys:
             number = key_number(key_name(spec.key))
             info = key_info(
@@ -109,6 +111,9 @@ class Oracle:
             for s in info.slices:
                 place = self._places[number, s.offset] = _Place(spec, s.offset, s.length, self._num)
                 place.expected = [value[s.offset : s.offset + s.length] for value in values]
+        self._last_deal: list[
+            int
+        ] = []  # the workers that were there for the last who found nothing more to learn
         self._stepped: dict[str, list[float]] = {}
 
     def violation(self, text: str) -> None:
@@ -138,6 +143,10 @@ class Oracle:
     def promised(self, places: list[Place]) -> list[list[int]]:
         """What a read that is asked for now must hold."""
         return [self._places[place].acknowledged.copy() for place in places]
+
+    def learned_all(self, worker: WorkerProcess, ranks: list[int]) -> None:
+        """A worker has found no portion of the data that is for it, among the workers `ranks`."""
+        self._last_deal = ranks
 
     def stepped(self, worker: WorkerProcess) -> None:
         """A worker has done one more step."""
@@ -174,7 +183,9 @@ class Oracle:
             rounds = held[column]
             if lost := promised[column] & ~rounds:
                 self._missing(who, member, lost, "though it was acknowledged")
-            if column < self._scenario.num_workers and member.name not in blamed:
+            if self._scenario.num_portions:
+                pass  # a clock says nothing of portions
+            elif column < self._scenario.num_workers and member.name not in blamed:
                 wanted = (1 << min(clock, self._scenario.num_steps[column])) - 1
                 if lost := wanted & ~rounds:
                     self._missing(who, member, lost, "though the clock says it is there")
@@ -206,7 +217,11 @@ class Oracle:
             )
 
     def _decode(self, who: str, place: _Place, value: NDArray[Any]) -> list[int] | None:
-        """Which rounds of each column a value holds; None, and a violation, when it cannot be so."""
+        """Which rounds of each column a value holds; None, and a violation, when it cannot be so. Where portions of
+        data are counted: of every column all portions."""
+        if self._scenario.num_portions:
+            portions = self._decode_portions(who, place, value)
+            return None if portions is None else [portions] * self._num
         held = []
         for column in range(self._num):
             sums = value[(column - place.offset) % self._num :: self._num].tolist()
@@ -227,6 +242,17 @@ class Oracle:
                 )
             held.append(rounds)
         return held
+
+    def _decode_portions(self, who: str, place: _Place, value: NDArray[Any]) -> int | None:
+        counts = _digits(float(value[0]))
+        if any(n > 1 for n in counts) or (value != value[0]).any():
+            twice = ", ".join(f"{n} x portion {i}" for i, n in enumerate(counts) if n > 1)
+            self.violation(f"{who}: it holds {twice or 'other portions in some elements'} ({value[:4]})")
+            return None
+        portions = sum(1 << i for i, n in enumerate(counts) if n)
+        if never := portions & ~functools.reduce(operator.or_, place.made):
+            self.violation(f"{who}: it holds portion {_first(never)}, which was never pushed")
+        return portions
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -281,11 +307,21 @@ class Oracle:
             held = self._decode(who, place, value)
             if held is None:
                 continue
+            self._judge_portions(who, held[0])
             for worker in self._world.workers:
                 ended_well = self.is_finished and worker.exit_code == 0
                 wanted = (place.made if ended_well else place.acknowledged)[worker.column]
                 if lost := wanted & ~held[worker.column]:
                     self._missing(who, worker, lost, "though it was acknowledged")
+
+    def _judge_portions(self, who: str, portions: int) -> None:
+        """All data is learned from, unless the last to look left it to somebody who died then."""
+        scenario = self._scenario
+        ended_well = {w.client.rank for w in self._world.workers if w.exit_code == 0}
+        if not self.is_finished or not scenario.num_portions or not ended_well.issuperset(self._last_deal):
+            return
+        if lost := ((1 << scenario.num_portions) - 1) & ~portions:
+            self.violation(f"{who}: portion {_first(lost)} of the data is missing")
 
     def recoveries(self) -> list[tuple[str, float]]:
         """For each fault of a job that finished: how long it took until every worker that went on had done one

@@ -7,15 +7,20 @@ that it computes, or a condition.
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psdist_worker.client import SCHEDULER, Call, Reply, Request
 from psdist_worker.plan import KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
 
 from psdist.errors import PSError
 from psdist.wire import key_name
 from psdist.wire import messages as m
+from psdist.wire.spans import Spans
 
 from .scenario import CLOSE_TIMEOUT_S, REQUEST_TIMEOUT_S, Scenario, Step
 
@@ -48,7 +53,7 @@ class Script:
         self._error: PSError | None = None  # of one of them
         self._is_asleep = False
         self._is_running = False
-        self._steps = self._train()
+        self._steps = self._train_portions() if scenario.num_portions else self._train()
 
     @property
     def rank(self) -> int:
@@ -135,6 +140,56 @@ class Script:
         self._worker.leave(call)
         yield call
 
+    def _train_portions(self) -> Generator[Wait, None, None]:
+        """Learn from the portions that are this worker's, as psdist.io's PortionIter hands them out."""
+        scenario, random = self._scenario, self._worker.world.random
+        yield from self._declare()
+        like = self.rank % scenario.num_workers
+        steps = scenario.programs[like]
+        share: list[int] = []
+        mine: list[int] = []
+        while True:
+            assert self._client.view is not None
+            ranks = sorted(m.rank for m in self._client.view.members if m.role == "worker")
+            if ranks != share:
+                share = ranks
+                mine = yield from self._deal(ranks)
+                continue
+            if not mine:
+                break
+            portion = mine.pop(0)
+            yield random.expovariate(1 / scenario.think_s[like])
+            step = steps[self.step % len(steps)]
+            yield from self._push(self._infos, self.step, step, portion)
+            if step.pulls and not step.fuses:
+                yield self._pull(self._infos)
+            self.step += 1
+            self._worker.num_steps += 1
+            self._oracle.stepped(self._worker)
+        yield lambda: not self._in_flight
+        self._oracle.learned_all(self._worker, share)
+        if self._error is not None:
+            raise self._error
+        yield self._pull(self._infos)
+        call = Call(1, CLOSE_TIMEOUT_S, lambda call: None)
+        self._worker.leave(call)
+        yield call
+
+    def _deal(self, ranks: list[int]) -> Generator[Wait, None, list[int]]:
+        found: list[Spans] = []
+
+        def take(reply: Reply) -> None:
+            assert isinstance(reply, m.Portions), reply
+            if reply.is_any:
+                found.append(Spans(reply.bounds))
+
+        yield lambda: not self._in_flight
+        shards = range(self._client.num_servers)
+        yield self._ask([(shard, m.GetPortions(self._client.next_seq())) for shard in shards], take)
+        applied = functools.reduce(operator.and_, found) if found else Spans()
+        missing = applied.missing(self._scenario.num_portions)
+        return [p for p in missing if p % len(ranks) == ranks.index(self.rank)]
+
     def _declare(self) -> Generator[Wait, None, None]:
         scenario, client = self._scenario, self._client
         begins: dict[int, int] = {}
@@ -215,13 +270,20 @@ class Script:
         self._barriers += 1
         return self._ask([(SCHEDULER, message)])
 
-    def _push(self, infos: list[KeyInfo], i: int, step: Step) -> Generator[Wait, None, None]:
+    def _push(
+        self, infos: list[KeyInfo], i: int, step: Step, portion: int = -1
+    ) -> Generator[Wait, None, None]:
         ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
         yield lambda: all(info.clock - info.acknowledged < ahead for info in infos)
         layout = self._layouts.layout(tuple(info.key for info in infos), lambda: infos)
-        flats = [self._scenario.data[info.key][self._worker.column, info.clock] for info in infos]
+        data = self._scenario.data
+        if portion < 0:
+            flats = [data[info.key][self._worker.column, info.clock] for info in infos]
+        else:
+            flats = [np.full(math.prod(info.shape), -(4.0**portion), info.dtype) for info in infos]
+        portions = [portion] if portion >= 0 else []
         requests = self._new_rates(i, step) if infos[0] is self._infos[0] else []
-        clocks = {info.key: info.clock for info in infos}
+        what = {info.key: info.clock if portion < 0 else portion for info in infos}
 
         def done(call: Call) -> None:
             self._in_flight -= 1
@@ -230,7 +292,7 @@ class Script:
                 return
             for info in infos:
                 info.acknowledged += 1
-                self._oracle.acknowledged(self._worker, info, clocks[info.key])
+                self._oracle.acknowledged(self._worker, info, what[info.key])
 
         call = self._call(len(layout.pieces), done)
         client = self._client
@@ -242,16 +304,24 @@ class Script:
             if step.fuses:
                 seen = self._seen([clock + 1 for clock in now])
                 message = m.PushPull(
-                    next_seq(), view.epoch, client.ack, piece.numbers, piece.offsets, now, seen, values
+                    next_seq(),
+                    view.epoch,
+                    client.ack,
+                    piece.numbers,
+                    piece.offsets,
+                    now,
+                    seen,
+                    portions,
+                    values,
                 )
             else:
                 message = m.Push(
-                    next_seq(), view.epoch, client.ack, piece.numbers, piece.offsets, now, values
+                    next_seq(), view.epoch, client.ack, piece.numbers, piece.offsets, now, portions, values
                 )
             deliver = self._reader(layout, piece, self._seen([c + 1 for c in now])) if step.fuses else None
             requests.append(Request(piece.server, message, call, deliver=deliver))
         for info in infos:
-            self._oracle.pushed(self._worker, info, info.clock)
+            self._oracle.pushed(self._worker, info, what[info.key])
             info.clock += 1
         self._client.step = max(self._client.step, max(info.clock for info in infos))
         self._in_flight += 1

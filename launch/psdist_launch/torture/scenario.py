@@ -183,6 +183,11 @@ class Scenario:
         return tuple(len(program) for program in self.programs)
 
     @property
+    def num_portions(self) -> int:
+        """How many portions of data the job counts, which workers share; 0 where each has its own steps."""
+        return sum(self.num_steps) if self.is_elastic and self.decodes and self.seed % 2 == 0 else 0
+
+    @property
     def turns_dial(self) -> bool:
         """Whether staleness changes on the way."""
         return any(step.staleness is not None for program in self.programs for step in program)
