@@ -1,4 +1,4 @@
-"""How fast psdist computes: every row beside MXNet, torch and JAX, in one run.
+"""How fast psdist computes, without and with its compiler: every row beside MXNet, torch and JAX, in one run.
 
     python bench/exec.py --mxnet PATH/python --peers PATH/python      (also PSDIST_BENCH_MXNET, PSDIST_BENCH_PEERS)
     python bench/exec.py --only LeNet --threads 1 --no-write
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
-SIDES = ("psdist", "MXNet", "torch", "torch channels-last", "JAX")
-PEERS = SIDES[1:]
+OWN = ("psdist", "psdist [jit]")
+PEERS = ("MXNet", "torch", "torch channels-last", "JAX")
 
 # row -> targets by peer: peer's time / psdist's time, at one thread
 ROWS: dict[str, dict[str, float]] = {
@@ -46,6 +46,13 @@ ROWS: dict[str, dict[str, float]] = {
     "SGD momentum, 10 M": {"MXNet": 1.5, "torch": 0.75},
     "Adam, 10 M": {"MXNet": 1.5, "torch": 0.5},
 }
+WITH_JIT: dict[str, dict[str, float]] = {
+    "chain of elementwise operators, 1 M": {"JAX": 2},
+    "chain of elementwise operators, 10 M": {"JAX": 2},
+    "SGD momentum, 10 M": {"torch": 1},
+    "Adam, 10 M": {"torch": 1},
+}
+LENET = "LeNet 28×28 batch 64, step"
 
 
 class Side:
@@ -59,6 +66,7 @@ class Side:
             f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
         )
         env["MXNET_CPU_WORKER_NTHREADS"] = "1"
+        env["PSDIST_JIT"] = "1" if name == "psdist [jit]" else "0"
         command = [python, str(HERE / "exec_sides.py"), name, clock]
         self.name = name
         self._process = subprocess.Popen(
@@ -70,17 +78,23 @@ class Side:
             env=env,
         )
 
-    def ask(self, row: str) -> dict[str, Any]:
-        """One measurement of a row."""
+    def begin(self, row: str) -> None:
+        """Have a row measured once; `end` gives the answer."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.write(row + "\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def end(self) -> dict[str, Any]:
+        """What `begin` asked for."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         return json.loads(line) if line else {"missing": f"exited with {self._process.wait()}"}
+
+    def ask(self, row: str) -> dict[str, Any]:
+        """One measurement of a row."""
+        self.begin(row)
+        return self.end()
 
     def close(self) -> None:
         """End the process."""
@@ -99,11 +113,11 @@ class Result:
     seconds: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def ratio(self, side: str) -> float | None:
+    def ratio(self, side: str, own: str = "psdist") -> float | None:
         """By how much psdist is faster."""
-        if side not in self.seconds or "psdist" not in self.seconds:
+        if side not in self.seconds or own not in self.seconds:
             return None
-        return self.seconds[side] / self.seconds["psdist"]
+        return self.seconds[side] / self.seconds[own]
 
 
 @contextmanager
@@ -134,41 +148,48 @@ def measured(row: str, sides: list[Side], threads: int, repeats: int) -> Result:
     return result
 
 
-def together(pythons: dict[str, str], names: list[str], seconds: float = 4.0) -> dict[str, float]:
-    """LeNet in two processes of one thread at once: images a second of both, by side; and psdist's alone."""
-    row = "LeNet 28×28 batch 64, step"
-    found: dict[str, float] = {}
-    for name, count in [("psdist", 1), *((n, 2) for n in names)]:
-        env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [pythons[name], str(HERE / "exec_sides.py"), name, "wall"]
-        running = [
-            subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                env=os.environ | env,
-            )
-            for _ in range(count)
-        ]
-        rates: list[list[float]] = [[] for _ in running]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for p in running:
-                assert p.stdin is not None
-                p.stdin.write(row + "\n")
-                p.stdin.flush()
-            for p, own in zip(running, rates, strict=True):
-                assert p.stdout is not None
-                answer = json.loads(p.stdout.readline() or "{}")
-                if "seconds" in answer:
-                    own.append(64 / answer["seconds"])
-        for p in running:
-            p.communicate()
-        if all(rates):
-            found[f"{name} × {count}"] = sum(statistics.median(own[1:] or own) for own in rates)
-    return found
+def together(pythons: dict[str, str], repeats: int) -> dict[tuple[str, int], float]:
+    """LeNet in one and in two processes of one thread at once: images a second of all, by side and processes."""
+    names = [n for n in (*OWN, "torch", "torch channels-last") if n in pythons]
+    rates: dict[tuple[str, int], list[float]] = {}
+    with ExitStack() as stack:
+        sides: dict[str, list[Side]] = {}
+        for name in names:
+            for _ in range(2):
+                side = Side(name, pythons[name], 1, "wall")
+                stack.callback(side.close)
+                sides.setdefault(name, []).append(side)
+        for again in range(repeats + 1):  # the first round prepares
+            for name in names:
+                for count in (2, 1):
+                    for side in sides[name][:count]:
+                        side.begin(LENET)
+                    answers = [side.end() for side in sides[name][:count]]
+                    if again and all("seconds" in a for a in answers):
+                        rates.setdefault((name, count), []).append(sum(64 / a["seconds"] for a in answers))
+    return {key: statistics.median(found) for key, found in rates.items()}
+
+
+def pairs(found: dict[tuple[str, int], float]) -> list[str]:
+    """What `together` found, in Markdown. A ratio in bold misses its target."""
+    lines = ["## Two processes of one thread, LeNet, images a second", ""]
+    lines += [
+        "| side | one process | two at once | two over one | psdist's two over these |",
+        "|--" * 5 + "|",
+    ]
+    for name in dict.fromkeys(n for n, _ in found):
+        if (name, 1) not in found or (name, 2) not in found or ("psdist", 2) not in found:
+            continue
+        scale, over = found[name, 2] / found[name, 1], found["psdist", 2] / found[name, 2]
+        scaled = f"{scale:.2f} ×"
+        if name == "psdist":
+            scaled = f"{scaled if scale >= 1.8 else f'**{scaled}**'} (≥ 1.8)"
+        shown = "–"
+        if name not in OWN:
+            shown = f"{over:.2f} ×" if over >= 1 else f"**{over:.2f} ×**"
+            shown += " (≥ 1)"
+        lines.append(f"| {name} | {found[name, 1]:,.0f} | {found[name, 2]:,.0f} | {scaled} | {shown} |")
+    return [*lines, ""]
 
 
 def memory_and_bind() -> list[str]:
@@ -235,22 +256,25 @@ def table(results: list[Result]) -> list[str]:
     lines = []
     for threads in sorted({r.threads for r in results}):
         lines += [f"## {threads} thread{'s' if threads > 1 else ''}", ""]
-        lines += [f"| work | psdist | {' | '.join(PEERS)} |", "|--" * (2 + len(PEERS)) + "|"]
+        lines += [f"| work | {' | '.join((*OWN, *PEERS))} |", "|--" * (3 + len(PEERS)) + "|"]
         for r in results:
             if r.threads != threads:
                 continue
-            cells = [r.row, duration(r.seconds["psdist"]) if "psdist" in r.seconds else "–"]
+            cells = [r.row, *(duration(r.seconds[own]) if own in r.seconds else "–" for own in OWN)]
             for side in PEERS:
-                ratio = r.ratio(side)
-                target = ROWS[r.row].get(side) if threads == 1 else None
-                if ratio is None:
-                    cells.append("–")
-                    continue
-                shown = f"{ratio:.3g} ×"
-                wanted = f" (≥ {target:g})" if target else ""
-                cells.append(
-                    f"{duration(r.seconds[side])} {f'**{shown}**' if target and ratio < target else shown}{wanted}"
-                )
+                parts = []
+                for own, targets in zip(OWN, (ROWS, WITH_JIT), strict=True):
+                    ratio = r.ratio(side, own)
+                    target = targets.get(r.row, {}).get(side) if threads == 1 else None
+                    if ratio is None or (
+                        own != "psdist" and target is None and ratio < 1.1 * (r.ratio(side) or 0)
+                    ):
+                        continue  # the compiler changes nothing there
+                    shown = f"{ratio:.3g} ×"
+                    shown = f"**{shown}**" if target and ratio < target else shown
+                    shown += f" (≥ {target:g})" if target else ""
+                    parts.append(shown if own == "psdist" else f"jit {shown}")
+                cells.append(f"{duration(r.seconds[side])} {', '.join(parts)}" if parts else "–")
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     return lines
@@ -269,6 +293,10 @@ def plot(results: list[Result], path: Path) -> None:
         at = [(i + 0.18 * (k - 1.5), r.ratio(side)) for i, r in enumerate(own)]
         at = [(y, x) for y, x in at if x]
         axes.barh([y for y, _ in at], [x - 1 for _, x in at], 0.17, left=1, label=side)
+        compiled = [(i + 0.18 * (k - 1.5), r.ratio(side, OWN[1]), r.ratio(side)) for i, r in enumerate(own)]
+        faster = [(y, x) for y, x, plain in compiled if x and plain and x > 1.1 * plain]
+        label = "the same with [jit]" if k == 0 else None
+        axes.plot([x for _, x in faster], [y for y, _ in faster], "k>", markersize=4, label=label)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_yticks(range(len(own)), [r.row.split(", forward")[0] for r in own])
@@ -298,10 +326,10 @@ def main() -> int:
     )
     parser.add_argument("--no-write", action="store_true", help="leave docs/ alone")
     options = parser.parse_args()
-    pythons = {"psdist": sys.executable}
+    pythons = dict.fromkeys(OWN, sys.executable)
     if options.mxnet:
         pythons["MXNet"] = options.mxnet
-    for side in SIDES[2:]:
+    for side in PEERS[1:]:
         pythons[side] = options.peers or sys.executable
     rows = [row for row in ROWS if options.only.lower() in row.lower()]
     results: list[Result] = []
@@ -322,23 +350,25 @@ def main() -> int:
     if options.no_write:
         return 0
     extra = memory_and_bind()
+    pair: list[str] = []
     if options.clock == "wall":  # beside other work, two processes at once say nothing
-        pair = together(pythons, [n for n in ("psdist", "torch", "torch channels-last") if n in pythons])
-        rates = ", ".join(f"{n}: {v:,.0f}" for n, v in pair.items())
-        extra.append(f"LeNet, images a second in processes of one thread: {rates}")
+        pair = pairs(together(pythons, options.repeats))
     chain, same = (
         next((r for r in results if r.row == name), None)
         for name in ("chain of elementwise operators, 1 M", "the same chain, imperative, 1 M")
     )
     if chain and same and "psdist" in chain.seconds and "psdist" in same.seconds:
-        extra.append(
-            f"the chain of 1 M, symbolic over imperative: {same.seconds['psdist'] / chain.seconds['psdist']:.2f} ×, target 2"
-        )
-    write(results, extra, options.clock)
+        over = [
+            f"{same.seconds['psdist'] / chain.seconds[own]:.2f} × ({own})"
+            for own in OWN
+            if own in chain.seconds
+        ]
+        extra.append(f"the chain of 1 M, symbolic over imperative: {', '.join(over)}, target 2")
+    write(results, pair, extra, options.clock)
     return 0
 
 
-def write(results: list[Result], extra: list[str], clock: str) -> None:
+def write(results: list[Result], pair: list[str], extra: list[str], clock: str) -> None:
     """docs/bench-exec.md and its plot."""
     page = [
         "# Execution beside MXNet, torch and JAX",
@@ -346,11 +376,13 @@ def write(results: list[Result], extra: list[str], clock: str) -> None:
         "Written by `make bench-exec` (`bench/exec.py`): all sides in one run, asked in turn, median of at least 5, "
         f"{'wall-clock time' if clock == 'wall' else 'CPU time of the process, on a machine that others used'}. "
         f"Python {platform.python_version()}, NumPy {np.__version__}, {os.cpu_count()} cores.",
-        "A ratio is the other's time over psdist's: above 1 psdist is faster. In brackets the target; bold is below it.",
+        "A ratio is the other's time over psdist's: above 1 psdist is faster. In brackets the target; bold is below it. "
+        "`[jit]` is psdist with llvmlite installed, and its ratios are shown where they have a target or differ.",
         "",
         "![ratios](bench-exec.png)",
         "",
         *table(results),
+        *pair,
         "## Others",
         "",
         *(f"- {line}" for line in extra),
@@ -361,7 +393,7 @@ def write(results: list[Result], extra: list[str], clock: str) -> None:
         page.append(notes.read_text(encoding="utf-8"))
     (DOCS / "bench-exec.md").write_text("\n".join(page), encoding="utf-8")
     plot(results, DOCS / "bench-exec.png")
-    print("\n".join(extra))
+    print("\n".join([*pair, *extra]))
 
 
 if __name__ == "__main__":

@@ -430,9 +430,12 @@ def with_jax():
 
 def rows():
     """The rows of this side."""
-    if SIDE == "psdist":
+    if SIDE.startswith("psdist"):
         import psdist
+        from psdist import jit
 
+        if SIDE == "psdist [jit]" and not jit.available():
+            raise ImportError("llvmlite")
         return classic(psdist, True)
     if SIDE == "MXNet":
         import mxnet
