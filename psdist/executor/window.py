@@ -346,7 +346,7 @@ def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) ->
         keep = None
         if is_train and b.keeps and step.needs and step.needs[1]:
             keep = b.kept[x] = Value((kept_size(tiles),), x.dtype)
-        b.emit(WinogradConvolve(x, weight, bias, y, tiles, keep=keep))
+        b.emit(WinogradConvolve(x, weight, bias, y, tiles, keep=keep, compiled=b.compiled))
         return [y]
     pad = _own_pad(g, len(shape) - 2)
     wide = _padded(b, x, pad, pad)
@@ -379,7 +379,7 @@ def _convolution_back(
         tiles = tiles_of(g, x.dtype) if b.winograd else None
         if tiles is not None:
             own = b.ordered(x, order)
-            b.emit(WinogradWeight(head, b.kept.get(own, own), made, tiles, own in b.kept))
+            b.emit(WinogradWeight(head, b.kept.get(own, own), made, tiles, own in b.kept, b.compiled))
         elif b.compiled and is_depthwise(g, x.dtype):
             b.emit(DepthwiseWeight(head, _padded(b, x, pad, pad), made, g))
         else:
@@ -407,7 +407,7 @@ def _data_gradient(
         turned = Geometry(g.n, g.f, g.c, g.groups, g.out, g.kernel, (1, 1), (1, 1), border, g.space)
         tiles = tiles_of(turned, x.dtype) if b.winograd else None
         if tiles is not None:
-            b.emit(WinogradConvolve(head, weight, None, made, tiles, flipped=True))
+            b.emit(WinogradConvolve(head, weight, None, made, tiles, flipped=True, compiled=b.compiled))
             return made
         own = _own_pad(turned, len(x.shape) - 2)
         wide = _padded(b, head, own, own)

@@ -13,13 +13,17 @@ PSDIST_WINOGRAD=0.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..jit.loops import Body, Input
+from ..jit.loops import Step as BodyStep
+from ..jit.views import calls
 from .ir import Array, At, Instr, Step, Value
 
 __all__ = ["Tiles", "WinogradConvolve", "WinogradWeight", "kept_size", "tiles_of"]
@@ -81,6 +85,8 @@ def tiles_of(g: Any, dtype: np.dtype[Any]) -> Tiles | None:
         return None
     return Tiles(g.n, g.c, g.f, g.space, g.pad, g.out)
 
+
+_Transform = Callable[[Sequence[Array], Sequence[Array], Array, Array], list[Step]]
 
 # -- the transforms: steps over lists of views ---------------------------------------------------------------
 
@@ -147,6 +153,36 @@ def _up(d: Sequence[Array], out: Sequence[Array], s: Array, t: Array) -> list[St
     ]
 
 
+@functools.cache
+def _body(transform: _Transform, num_ins: int, num_outs: int) -> Body:
+    """A transform's steps as the body of a loop: the same operations in the same order."""
+    ins, outs = [f"in {k}" for k in range(num_ins)], [f"out {k}" for k in range(num_outs)]
+    steps: list[tuple[Any, Any]] = transform(ins, outs, "s", "t")  # type: ignore[arg-type]
+    numbers = {float(a): None for _, args in steps for a in args if not isinstance(a, str)}
+    inputs = [Input("float", "whole")] * num_ins + [Input("float", "const", x) for x in numbers]
+    known: dict[Any, int] = {name: k for k, name in enumerate([*ins, *numbers])}
+    made: list[BodyStep] = []
+    for function, args in steps:
+        if function is np.copyto:
+            known[args[0]] = known[args[1]]
+            continue
+        operands = tuple(known[a if isinstance(a, str) else float(a)] for a in args[:-1])
+        made.append(BodyStep(function.__name__, "float", operands, "float"))
+        known[args[-1]] = len(inputs) + len(made) - 1
+    return Body(tuple(inputs), tuple(made), tuple(known[name] for name in outs))
+
+
+def _transformed(
+    transform: _Transform, d: Sequence[Array], out: Sequence[Array], room: Array, compiled: bool
+) -> list[Step]:
+    """The steps of a transform, by NumPy with two helpers cut out of `room`, or in one loop."""
+    if compiled:
+        return calls(_body(transform, len(d), len(out)), d, out)
+    shape = out[0].shape
+    s, t = (flat[: out[0].size].reshape(shape) for flat in room)
+    return transform(d, out, s, t)
+
+
 def _spread(x: Array, wide: Array, first: int, top: int, left: int, tiles: int) -> list[Step]:
     """Copy the rows of (c, h, w, n) that a block sees into (c, rows, 4, columns, n), with zeros around."""
     rows = wide.shape[1]
@@ -201,30 +237,26 @@ def _rows(whole: Array, g: Tiles, channels: int, first: int, rows: int) -> Array
 
 
 def _transform_data(
-    x: Array, room: _Room, g: Tiles, first: int, rows: int, into: Array | None = None
+    x: Array, room: _Room, g: Tiles, first: int, rows: int, into: Array | None, compiled: bool
 ) -> tuple[list[Step], Array]:
     """The steps that give Bᵀ d B of a block's tiles, and where it lies: (6, 6, c, rows, across, n), `into` if given."""
     c, across = x.shape[0], g.across
     wide = room.take(c, 4 * rows + 2, 4, across + 1, g.n)
     steps = _spread(x, wide, 4 * first, g.pad[0], g.pad[1], across + 1)
     half = room.take(6, c, rows, 4, across + 1, g.n)
-    s, t = room.take(2, 6 * c * rows * 4 * (across + 1) * g.n)
-    line = (c, rows, 4, across + 1, g.n)
-    size = math.prod(line)
+    helpers = room.take(2, 6 * c * rows * 4 * (across + 1) * g.n)
     lines = [wide[:, k : k + 4 * (rows - 1) + 1 : 4] for k in range(6)]
-    steps += _six(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
+    steps += _transformed(_six, lines, list(half), helpers, compiled)
     made = room.take(6, 6, c, rows, across, g.n) if into is None else into
     columns = [half[:, :, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
-    part = (6, c, rows, across, g.n)
-    size = math.prod(part)
-    steps += _six(columns, [made[:, k] for k in range(6)], s[:size].reshape(part), t[:size].reshape(part))
+    steps += _transformed(_six, columns, [made[:, k] for k in range(6)], helpers, compiled)
     return steps, made
 
 
 class WinogradConvolve(Instr):
     """A 3×3 convolution, by tiles. `flipped`: of the output's gradient, with the weight turned: the data's gradient."""
 
-    __slots__ = ("flipped", "g")
+    __slots__ = ("compiled", "flipped", "g")
 
     def __init__(
         self,
@@ -235,6 +267,7 @@ class WinogradConvolve(Instr):
         g: Tiles,
         flipped: bool = False,
         keep: Value | None = None,
+        compiled: bool = False,
     ) -> None:
         """With `keep` the data's transform stays there for the weight's gradient."""
         one = g.rows * g.across * g.n
@@ -245,6 +278,7 @@ class WinogradConvolve(Instr):
         )
         self.g = g
         self.flipped = flipped
+        self.compiled = compiled
 
     def key(self) -> Any:
         return ("winograd", self.g, self.flipped)
@@ -272,7 +306,7 @@ class WinogradConvolve(Instr):
         for first, rows in g.blocks():
             block = _Room(room)
             into = None if kept is None else _rows(kept, g, g.c, first, rows)
-            new, data = _transform_data(x, block, g, first, rows, into)
+            new, data = _transform_data(x, block, g, first, rows, into, self.compiled)
             steps += new
             if kept is None:
                 columns = data.reshape(36, g.c, -1)
@@ -291,13 +325,10 @@ class WinogradConvolve(Instr):
         """Aᵀ m A, copied to where the tiles lie in the output."""
         g = self.g
         half, made = room.take(4, *m.shape[1:]), room.take(4, 4, *m.shape[2:])
-        s, t = room.take(2, m[0].size)
-        part = m.shape[1:]
-        steps = _down(list(m), list(half), s.reshape(part), t.reshape(part))
-        part = (4, *m.shape[2:])
-        size = math.prod(part)
+        helpers = room.take(2, m[0].size)
+        steps = _transformed(_down, list(m), list(half), helpers, self.compiled)
         columns = [half[:, k] for k in range(6)]
-        steps += _down(columns, list(made), s[:size].reshape(part), t[:size].reshape(part))
+        steps += _transformed(_down, columns, list(made), helpers, self.compiled)
         if g.out[0] % 4 == 0 and g.out[1] % 4 == 0:
             tiles = y.reshape(g.f, g.down, 4, g.across, 4, g.n)[:, first : first + rows]
             return [*steps, (np.copyto, (tiles.transpose(4, 2, 0, 1, 3, 5), made))]
@@ -314,9 +345,9 @@ class WinogradWeight(Instr):
     The head is transformed block by block, and the products are made of all tiles at once: long sums are quicker.
     """
 
-    __slots__ = ("from_kept", "g")
+    __slots__ = ("compiled", "from_kept", "g")
 
-    def __init__(self, head: Value, x: Value, out: Value, g: Tiles, from_kept: bool) -> None:
+    def __init__(self, head: Value, x: Value, out: Value, g: Tiles, from_kept: bool, compiled: bool) -> None:
         one = g.rows * g.across * g.n
         block = max(_data_size(g, g.c), (16 + 24 + 2 * 24) * g.f * one)
         whole = [(36 * g.f * g.down * g.across * g.n,)] + ([] if from_kept else [(kept_size(g),)])
@@ -324,6 +355,7 @@ class WinogradWeight(Instr):
         super().__init__([head, x], [out], [Value(shape, x.dtype) for shape in shapes])
         self.g = g
         self.from_kept = from_kept
+        self.compiled = compiled
 
     def key(self) -> Any:
         return ("winograd weight", self.g, self.from_kept)
@@ -345,9 +377,8 @@ class WinogradWeight(Instr):
         for first, rows in g.blocks():
             if not self.from_kept:
                 lies = x.transpose(self.reads[1].order)
-                steps += _transform_data(lies, _Room(room), g, first, rows, _rows(data, g, g.c, first, rows))[
-                    0
-                ]
+                into = _rows(data, g, g.c, first, rows)
+                steps += _transform_data(lies, _Room(room), g, first, rows, into, self.compiled)[0]
             steps += self._transform_head(head, _Room(room), _rows(heads, g, g.f, first, rows), first, rows)
         steps.append(
             (np.matmul, (heads.reshape(36, g.f, -1), data.reshape(36, g.c, -1).swapaxes(1, 2), total))
@@ -362,14 +393,8 @@ class WinogradWeight(Instr):
         wide = room.take(g.f, 4 * rows, 4, g.across, g.n)
         steps = _spread(head, wide, 4 * first, 0, 0, g.across)
         half = room.take(6, g.f, rows, 4, g.across, g.n)
-        s, t = room.take(2, 6 * g.f * rows * 4 * g.across * g.n)
-        line = half.shape[1:]
-        size = math.prod(line)
+        helpers = room.take(2, 6 * g.f * rows * 4 * g.across * g.n)
         lines = [wide[:, k::4] for k in range(4)]
-        steps += _up(lines, list(half), s[:size].reshape(line), t[:size].reshape(line))
-        shape = (6, g.f, rows, g.across, g.n)
-        size = math.prod(shape)
+        steps += _transformed(_up, lines, list(half), helpers, self.compiled)
         columns = [half[:, :, :, k] for k in range(4)]
-        return steps + _up(
-            columns, [made[:, k] for k in range(6)], s[:size].reshape(shape), t[:size].reshape(shape)
-        )
+        return steps + _transformed(_up, columns, [made[:, k] for k in range(6)], helpers, self.compiled)

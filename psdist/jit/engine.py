@@ -42,9 +42,11 @@ class Table(int):
     held: Any
 
     @classmethod
-    def of(cls, arrays: Sequence[Any], steps: Sequence[int] = ()) -> Table:
-        """Where `arrays` lie, and then the elements between the rows of the first of them, `steps`."""
-        entries = np.array([*(a.ctypes.data for a in arrays), *steps, 0], np.int64)
+    def of(cls, arrays: Sequence[Any], steps: Sequence[int] = (), skip: Sequence[int] = ()) -> Table:
+        """Where `arrays` lie, `skip` bytes further on, and then the elements between the rows of the first of them."""
+        places = [a.ctypes.data for a in arrays]
+        places = [at + more for at, more in zip(places, skip, strict=True)] if skip else places
+        entries = np.array([*places, *steps, 0], np.int64)
         made = cls(entries.ctypes.data)
         made.held = (entries, list(arrays))
         return made

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import psdist as mx
+from psdist import jit
 from psdist.executor.executor import Executor
 from psdist.executor.plan import Options
 
@@ -78,4 +79,14 @@ def test_recomputing_keeps_no_transform():
         executor.backward()
         results.append([g.asnumpy() for g in grads])
     for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(not jit.available(), reason="llvmlite is not installed")
+@pytest.mark.parametrize("shape", [(16, 32, 7, 9), (4, 32, 40, 44)])
+def test_compiled_transforms_have_the_bits_of_numpy_s(shape):
+    compiled, titles = ran(shape, 36, (1, 1), Options(jit=True))
+    plain, _ = ran(shape, 36, (1, 1), Options())
+    assert any("Winograd" in t for t in titles)
+    for a, b in zip(compiled[1:3], plain[1:3], strict=True):  # the bias is a sum, in another order
         np.testing.assert_array_equal(a, b)
