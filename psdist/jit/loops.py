@@ -11,6 +11,7 @@ first-level cache. Without reductions there is one pass, and the row may be the 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -395,6 +396,7 @@ class _Source:
         return w.splat(w.let(f"extractelement {t} {x}, i32 0"), kind)
 
 
+@functools.lru_cache(1024)
 def source(body: Body) -> str:
     """The module's text. The table of arrays: the addresses of the inputs that are arrays, of the outputs and of the
     scratch rows; then how many elements lie between the rows of each input and output."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, ShapeError
 from .registry import Params, op
+from .rnn_compiled import backward_loop, forward_loop
 from .signature import Shape
 
 Array = NDArray[Any]
@@ -114,9 +115,14 @@ def _forward_steps(net: _Net, gates: Array, kept: Array, u: Array, b_u: Array, h
     order = range(net.steps - 1, -1, -1) if backwards else range(net.steps)
     product = np.empty(gates.shape[1:], gates.dtype)
     spare = np.empty((n, net.batch), gates.dtype)
+    loop = forward_loop(gates, product, kept, c, backwards) if c is not None else None
     for t in order:
         g, out = gates[t], kept[0, t]
         np.matmul(u, h, out=product)
+        if loop is not None:
+            loop.run(t)
+            h, c = out, kept[1, t]
+            continue
         if net.mode == "gru":
             product += b_u
             inner, rz, new = kept[1, t], g[: 2 * n], g[2 * n :]
@@ -165,7 +171,14 @@ def _backward_steps(net: _Net, gates: Array, kept: Array, u: Array, g_out: Array
     a, b = np.empty((2, n, net.batch), gates.dtype)
     u_t = np.ascontiguousarray(u.T)
     before = 1 if backwards else -1
+    loop = None
+    if c0 is not None and g_c is not None:
+        loop = backward_loop(gates, kept, c0, g_h, g_out, g_c, g_sum, backwards)
     for t in order:
+        if loop is not None:
+            loop.run(t)
+            np.matmul(u_t, g_sum[t], out=g_h)
+            continue
         is_first = t == (net.steps - 1 if backwards else 0)
         h_before = h0 if is_first else kept[0, t + before]
         g_h += g_out[t]

@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+from psdist import ops
 from psdist.jit import engine
 from psdist.jit.engine import Engine, Table
 from psdist.jit.lanes import ULPS
 from psdist.jit.loops import Body, Input, Step, is_known, scratch, source
+from psdist.ops import rnn_compiled
 
 DTYPES = {"float": np.float32, "double": np.float64, "i1": np.bool_}
 
@@ -158,3 +160,25 @@ def test_what_is_known_depends_on_the_kind():
     assert not is_known("add", "i1")
     assert is_known("maximum", "double", reduces=True)
     assert not is_known("logical_and", "float", reduces=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2, "state_outputs": True}])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_compiled_lstm_gives_what_numpy_gives(options, dtype, monkeypatch):
+    options = {"mode": "lstm", "state_size": 48, "num_layers": 1, **options}
+    op = ops.get("RNN")
+    params = op.parse(options)
+    shapes, _ = op.infer_shape([(5, 24, 7), None, None, None], params)
+    rng = np.random.default_rng(0)
+    arrays = [(rng.standard_normal(s) * 0.3).astype(dtype) for s in shapes]
+    results = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(rnn_compiled, "engine", lambda: None)
+        outs = op.kernel(*arrays, **params, is_train=True, rng=rng)
+        visible = op.num_visible(params)
+        heads = [np.cos(y) for y in outs[:visible]]
+        grads = op.backward(heads, outs, arrays, params, (True,) * len(arrays))
+        results.append([*outs[:visible], *grads])
+    for got, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
