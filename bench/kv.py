@@ -13,6 +13,7 @@ Bounds of the machine are measured in each lap, too: copying, and adding in plac
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import socket
@@ -33,7 +34,9 @@ WORK = {  # name: (keys, elements of a key, rounds in one lap)
     "64 MB": (1, 1 << 24, 3),
     "100 x 1 MB": (100, 1 << 18, 2),
     "10,000 x 64 B": (10_000, 16, 3),
+    "10,000 rows of 1 M x 64": (10_000, 64, 10),
 }
+ROWS = "10,000 rows of 1 M x 64"  # a row_sparse value on which the server runs SGD; not for those that have no such thing
 WARM_UP = 2  # rounds that touch fresh memory
 LIMIT_S = 300
 
@@ -47,6 +50,10 @@ def psdist_worker(only):
     with psdist.kvstore.create("dist_sync") as kv:
 
         def prepare(name, keys, size):
+            if name == ROWS:
+                import psdist as mx
+
+                return exchange_rows(mx, kv)
             names = [f"{name}:{i}" for i in range(keys)]
             grads = [np.ones(size, np.float32) for _ in names]
             outs = [np.empty(size, np.float32) for _ in names]
@@ -55,7 +62,7 @@ def psdist_worker(only):
                 return lambda: kv.pushpull(names[0], grads[0], out=outs[0])
             return lambda: kv.pushpull(names, grads, out=outs)
 
-        return measure(prepare, kv.barrier, only)
+        return measure(prepare, kv.barrier, only, has_rows=True)
 
 
 def mxnet_worker(only):
@@ -65,6 +72,8 @@ def mxnet_worker(only):
     first = [0]
 
     def prepare(name, keys, size):
+        if name == ROWS:
+            return exchange_rows(mx, kv)
         numbers = list(range(first[0], first[0] + keys))
         first[0] += keys
         grads = [mx.nd.ones((size,)) for _ in numbers]
@@ -77,7 +86,33 @@ def mxnet_worker(only):
 
         return exchange
 
-    return measure(prepare, kv._barrier, only)
+    return measure(prepare, kv._barrier, only, has_rows=True)
+
+
+def exchange_rows(mx, kv):
+    """A round on a table: push the gradient of some rows, pull others; the two libraries have one API."""
+    num_rows, (num, width, _) = 1_000_000, WORK[ROWS]
+    shape = (num_rows, width)
+    kv.init(999_999, mx.nd.ones(shape).tostype("row_sparse"))
+    kv.set_optimizer(mx.optimizer.SGD(learning_rate=0.1))
+    rng = np.random.default_rng(kv.rank)
+    steps = []
+    for _ in range(4):
+        ids = np.sort(rng.choice(num_rows, num, replace=False))
+        data = mx.nd.array(rng.standard_normal((num, width)).astype(np.float32))
+        steps.append(
+            (mx.nd.sparse.row_sparse_array((data, ids), shape=shape), mx.nd.array(ids, dtype="int64"))
+        )
+    out = mx.nd.sparse.zeros("row_sparse", shape)
+    count = itertools.count()
+
+    def exchange():
+        i = next(count)
+        kv.push(999_999, steps[i % 4][0])
+        kv.row_sparse_pull(999_999, out=out, row_ids=steps[(i + 1) % 4][1])
+        mx.nd.waitall()
+
+    return exchange
 
 
 def gloo_worker(only):
@@ -151,10 +186,10 @@ def all_reduce_worker(only):
     return measure(prepare, dist.barrier, only)
 
 
-def measure(prepare, barrier, only):
+def measure(prepare, barrier, only, has_rows=False):
     """Seconds of each round, for each kind of work."""
     seconds = {}
-    for name, (keys, size, rounds) in chosen(only).items():
+    for name, (keys, size, rounds) in chosen(only, has_rows).items():
         exchange = prepare(name, keys, size)
         barrier()
         for _ in range(WARM_UP):
@@ -169,8 +204,10 @@ def measure(prepare, barrier, only):
     return seconds
 
 
-def chosen(only):
-    return {name: work for name, work in WORK.items() if not only or only == name}
+def chosen(only, has_rows=False):
+    return {
+        name: work for name, work in WORK.items() if (not only or only == name) and (has_rows or name != ROWS)
+    }
 
 
 # --- starting them -------------------------------------------------------------------------------------------
@@ -271,12 +308,14 @@ def report(laps, limits):
     for work in next(iter(laps.values()))[0]:
         cells = []
         for contender in names:
-            results = [lap[work] for lap in laps[contender]]
-            if work == "1 KB":
+            results = [lap[work] for lap in laps[contender] if work in lap]
+            if not results:
+                cells.append("-")
+            elif work == "1 KB":
                 p50 = statistics.median(statistics.median(times) for times in results)
                 p99 = statistics.median(sorted(times)[int(0.99 * len(times))] for times in results)
                 cells.append(f"{p50 * 1e6:.0f} / {p99 * 1e6:.0f}")
-            elif work.startswith("10,000"):
+            elif work == "10,000 x 64 B":
                 seconds = statistics.median(statistics.median(times) for times in results)
                 cells.append(f"{seconds / WORK[work][0] * 1e6:.2f}")
             else:

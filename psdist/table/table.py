@@ -25,6 +25,7 @@ __all__ = ["Evict", "Table"]
 Array = NDArray[Any]
 
 _MIN_ROWS: Final = 64
+_BLOCK: Final = 1 << 16  # elements: 256 KB of float32, as the optimizers' own blocks
 
 
 class Rule(Protocol):
@@ -121,7 +122,7 @@ class Table:
 
     def put(self, ids: Array, touched: Array, data: Array, state: tuple[Array, ...] = ()) -> None:
         """Store these rows as they are given, in place of what was there."""
-        slots, _ = self._locate(ids, data)
+        slots, _ = self._locate(ids, draws=False)
         self._data[slots] = data
         self._touched[slots] = touched
         if state and self.state is None:
@@ -131,9 +132,11 @@ class Table:
 
     def give(self, rows: Rows) -> None:
         """First values of rows; where there is one, it stays."""
-        is_new = self._index.find(rows.ids) < 0
-        ids = rows.ids[is_new]
-        self.put(ids, np.full(len(ids), self.newest), rows.data[is_new])
+        if len(self):
+            is_new = self._index.find(rows.ids) < 0
+            if not is_new.all():
+                rows = Rows(rows.ids[is_new], rows.data[is_new])
+        self.put(rows.ids, np.full(len(rows.ids), self.newest), rows.data)
 
     def replace(self, rows: Rows, clock: int) -> None:
         """Without an optimizer, the sum of a round is the value: these rows, and zero elsewhere."""
@@ -154,18 +157,25 @@ class Table:
         self.newest = max(self.newest, clock)
         if lazy:
             arrays = (self._data, *self.state)
-            parts = tuple(a[slots] for a in arrays)
-            rule.update(parts[0], rows.data, parts[1:], lr=lr, wd=wd, t=t)
-            for whole, part in zip(arrays, parts, strict=True):
-                whole[slots] = part
+            most = max(1, _BLOCK // max(1, self.width))
+            scratch = [np.empty((min(most, len(slots)), self.width), a.dtype) for a in arrays]
+            for low in range(0, len(slots), most):  # so that rows are in the cache when they are put back
+                some = slots[low : low + most]
+                parts = [a[: len(some)] for a in scratch]
+                for whole, part in zip(arrays, parts, strict=True):
+                    np.take(whole, some, axis=0, out=part, mode="clip")
+                rule.update(parts[0], rows.data[low : low + most], tuple(parts[1:]), lr=lr, wd=wd, t=t)
+                for whole, part in zip(arrays, parts, strict=True):
+                    whole[some] = part
             return
         grad = np.zeros((self._end, self.width), rows.data.dtype)
         grad[slots] = rows.data
         state = tuple(a[: self._end] for a in self.state)
         rule.update(self._data[: self._end], grad, state, lr=lr, wd=wd, t=t)
 
-    def _locate(self, ids: Array, data: Array | None = None) -> tuple[Array, Array]:
-        """Where these rows are, and of those the slots that are new: rows created with `data` or first values."""
+    def _locate(self, ids: Array, *, draws: bool = True) -> tuple[Array, Array]:
+        """Where these rows are, and of those the slots that are new: of rows created with their first values, which
+        are not drawn where the caller writes others."""
         slots = self._index.find(ids)
         new = np.flatnonzero(slots < 0)
         if not len(new):
@@ -175,7 +185,8 @@ class Table:
         self._index.add(ids[new], made)
         self._ids[made] = ids[new]
         self._touched[made] = -1
-        self._data[made] = self._first(ids[new]) if data is None else data[new]
+        if draws:
+            self._data[made] = self._first(ids[new])
         return slots, made
 
     def _first(self, ids: Array) -> Array:
@@ -190,7 +201,8 @@ class Table:
         return np.concatenate([again, np.arange(begin, self._end)])
 
     def _grow(self) -> None:
-        size = max(_MIN_ROWS, self._end, len(self._ids) * 3 // 2)
+        # memory that nobody writes to is not taken from the machine
+        size = max(_MIN_ROWS, self._end, 2 * len(self._ids))
         self._ids = _longer(self._ids, size, -1)
         self._touched = _longer(self._touched, size, 0)
         self._data = _longer(self._data, size, 0)
