@@ -25,7 +25,7 @@ __all__ = ["Evict", "Table"]
 Array = NDArray[Any]
 
 _MIN_ROWS: Final = 64
-_BLOCK: Final = 1 << 16  # elements: 256 KB of float32, as the optimizers' own blocks
+_BLOCK: Final = 1 << 17  # elements of an update: their rows stay in the cache until they are put back
 
 
 class Rule(Protocol):
