@@ -1,4 +1,10 @@
-"""Linear classification of sparse samples: csr batches, a row-sparse weight of which a step touches few rows."""
+"""Linear classification of sparse samples: csr batches, a row-sparse weight of which a step touches few rows.
+
+    python examples/sparse_linear.py
+    psdist run -n 2 -s 2 -- python examples/sparse_linear.py --kv-store dist_sync
+
+Over servers only those rows travel that a batch needs: pulled by `prepare`, pushed by `update`.
+"""
 
 import argparse
 import logging
@@ -34,12 +40,14 @@ def main() -> float:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--features", type=int, default=500)
+    parser.add_argument("--kv-store", default="local", help="local, device, dist_sync or dist_async")
     parser.add_argument("--optimizer", default="adam", choices=["sgd", "adam", "adagrad", "ftrl"])
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
 
+    kv = mx.kv.create(args.kv_store)  # in a server's or scheduler's process: serves until the job is over
     mx.random.seed(0)
-    x, y = samples(4000, args.features, 0)
+    x, y = samples(4000 // kv.num_workers, args.features, 2 + kv.rank if kv.num_workers > 1 else 0)
     train = mx.io.NDArrayIter(x, y, 100, last_batch_handle="discard")
     x, y = samples(1000, args.features, 1)
     test = mx.io.NDArrayIter(x, y, 100, last_batch_handle="discard")
@@ -47,8 +55,8 @@ def main() -> float:
     module = mx.mod.Module(symbol=network(args.features), data_names=["data"], label_names=["softmax_label"])
     module.bind(data_shapes=train.provide_data, label_shapes=train.provide_label)
     module.init_params()
-    kv = mx.kv.create("local")
-    optimizer = mx.optimizer.create(args.optimizer, learning_rate=0.02, rescale_grad=1.0 / 100)
+    rescale = 1.0 / (100 * kv.num_workers)
+    optimizer = mx.optimizer.create(args.optimizer, learning_rate=0.02, rescale_grad=rescale)
     module.init_optimizer(optimizer=optimizer, kvstore=kv)
     metric = mx.metric.create(["acc", "nll_loss"])
 
@@ -64,7 +72,9 @@ def main() -> float:
             module.update()
             module.update_metric(metric, batch.label)
         logging.info("epoch %d, %s", epoch, dict(metric.get_name_value()))
-    return dict(module.score(test, "acc", sparse_row_id_fn=rows_of))["accuracy"]
+    accuracy = dict(module.score(test, "acc", sparse_row_id_fn=rows_of))["accuracy"]
+    kv.close()
+    return accuracy
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import importlib.util
 import logging
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +40,24 @@ def test_an_example_learns(name, monkeypatch, tmp_path):
     spec.loader.exec_module(example)
     found = example.main()
     assert good(found), found
+
+
+@pytest.mark.slow
+def test_sparse_classification_learns_over_servers_and_all_workers_end_with_one_model():
+    command = [sys.executable, "-m", "psdist_launch.cli", "run", "-n", "2", "-s", "2", "--"]
+    command += [
+        sys.executable,
+        str(EXAMPLES / "sparse_linear.py"),
+        "--kv-store",
+        "dist_sync",
+        "--epochs",
+        "8",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.findall(r"accuracy (0\.\d+)$", done.stdout, re.M)
+    assert len(found) == 2, done.stdout
+    assert found[0] == found[1] > "0.85"
 
 
 def test_every_example_is_run():

@@ -78,6 +78,8 @@ class Module(BaseModule):
         )
         self._aux_params: dict[str, NDArray] | None = None
         self._params_dirty = False
+        self._tables: set[str] = set()  # parameters that the store holds by rows
+        self._by_rows: set[str] = set()  # of these, those whose rows `prepare` pulls, and no update
         self._optimizer: Any = None
         self._kvstore: Any = None
         self._update_on_kvstore = False
@@ -150,6 +152,9 @@ class Module(BaseModule):
         return self._arg_params, self._aux_params
 
     def _sync_params_from_devices(self) -> None:
+        for name in self._by_rows:  # the devices have of these the rows of the last batches only
+            copies = self._exec_group.param_arrays[self._param_names.index(name)]
+            self._kvstore.pull(name, out=list(copies))
         self._exec_group.get_params(self._arg_params, self._aux_params)
         if self._averages is not None and self._aux_params is not None:
             for name, mean in self._averages.means.items():
@@ -343,8 +348,14 @@ class Module(BaseModule):
                 store.set_gradient_compression(self._compression_params)
             if on_store:
                 store.set_optimizer(self._optimizer)
+            self._tables = self._sparse_parameters() if "dist" in store.type else set()
             initialize_kvstore(
-                store, self._exec_group.param_arrays, self._arg_params, self._param_names, on_store
+                store,
+                self._exec_group.param_arrays,
+                self._arg_params,
+                self._param_names,
+                on_store,
+                self._tables,
             )
             self._average_states(store)
             self._params_dirty = True  # rank 0's values have come to the devices
@@ -354,6 +365,15 @@ class Module(BaseModule):
         if self._preload_opt_states is not None:
             self.load_optimizer_states(self._preload_opt_states)
             self._preload_opt_states = None
+
+    def _sparse_parameters(self) -> set[str]:
+        """Those whose gradient has few rows, where the optimizer can update rows."""
+        if self._update_on_kvstore:
+            name, numbers = self._optimizer.to_wire()
+            if not optimizer.from_wire(name, numbers).elementwise:
+                return set()
+        gradients = zip(self._param_names, self._exec_group.grad_arrays, strict=True)
+        return {name for name, grads in gradients if grads[0] is not None and grads[0].stype == "row_sparse"}
 
     def _average_states(self, store: Any) -> None:
         """Have a store of several workers keep the auxiliary states' means; rank 0's are the first of all."""
@@ -403,6 +423,7 @@ class Module(BaseModule):
         self._update_on_kvstore = shared_module._update_on_kvstore
         self._updater = shared_module._updater
         self._averages = shared_module._averages
+        self._tables, self._by_rows = shared_module._tables, shared_module._by_rows
         self.optimizer_initialized = True
 
     def save_optimizer_states(self, fname: str) -> None:
@@ -470,7 +491,12 @@ class Module(BaseModule):
             self._kvstore.portions = self._portions
         if self._update_on_kvstore:
             update_params_on_kvstore(
-                group.param_arrays, group.grad_arrays, self._kvstore, self._param_names, self._besides()
+                group.param_arrays,
+                group.grad_arrays,
+                self._kvstore,
+                self._param_names,
+                self._besides(),
+                self._by_rows,
             )
         else:
             update_params(
@@ -501,7 +527,12 @@ class Module(BaseModule):
         self._fit_shapes(data_batch)
         self._kvstore.portions = getattr(data_batch, "portions", ())
         exchange = EarlyPushes(
-            group.grad_arrays, group.param_arrays, self._kvstore, self._param_names, self._besides()
+            group.grad_arrays,
+            group.param_arrays,
+            self._kvstore,
+            self._param_names,
+            self._besides(),
+            self._by_rows,
         )
         group.forward_backward(data_batch, exchange.on_gradient)
         self._params_dirty = True
@@ -543,6 +574,8 @@ class Module(BaseModule):
             i = self._param_names.index(name)
             copies = self._exec_group.param_arrays[i]
             self._kvstore.pull_rows(name, list(copies), [rows] * len(copies), priority=-i)
+            if name in self._tables:
+                self._by_rows.add(name)
 
 
 def _zeros(like: NDArray, stype: str) -> NDArray:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from .. import kvstore as kvs
 from ..errors import ConfigError
 from ..kvstore.reduce import add_into
-from ..ndarray import NDArray
+from ..ndarray import NDArray, sparse
 
 __all__ = [
     "Averages",
@@ -59,12 +61,21 @@ def initialize_kvstore(
     arg_params: Mapping[str, NDArray],
     param_names: Sequence[str],
     update_on_kvstore: bool,
+    tables: Collection[str] = (),
 ) -> None:
-    """Declare every parameter with its value; all devices, on all workers, then have the store's value."""
+    """Declare every parameter with its value; all devices, on all workers, then have the store's value.
+
+    Of those in `tables`, later only the rows travel that a gradient has, or that are asked for."""
     names = list(param_names)
-    kvstore.init(names, [arg_params[name].tostype("default") for name in names])
+    values = [arg_params[name].tostype("default") for name in names]
+    kvstore.init(names, [_as_rows(v) if n in tables else v for n, v in zip(names, values, strict=True)])
     if update_on_kvstore or "dist" in kvstore.type:
         kvstore.pull(names, out=[list(on_devices) for on_devices in param_arrays])
+
+
+def _as_rows(value: NDArray) -> NDArray:
+    """All rows of an array as a row_sparse one, also those that are zero."""
+    return sparse.row_sparse_array((value, np.arange(value.shape[0])), shape=value.shape)
 
 
 class Averages:
@@ -107,12 +118,19 @@ def update_params_on_kvstore(
     kvstore: Any,
     param_names: Sequence[str],
     besides: Exchange = NOTHING,
+    by_rows: Collection[str] = (),
 ) -> None:
-    """Push all gradients and pull all new values, in one exchange: a step costs one round trip, not one a key."""
+    """Push all gradients and pull all new values, in one exchange: a step costs one round trip, not one a key. Of
+    the parameters `by_rows` only the gradient is pushed."""
     learned = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
     if not learned:
         return
+    if some := [i for i in learned if param_names[i] in by_rows]:
+        kvstore.push([param_names[i] for i in some], [list(grad_arrays[i]) for i in some])
+        learned = [i for i in learned if param_names[i] not in by_rows]
     names, pushed, pulled = besides
+    if not learned and not names:
+        return
     kvstore.pushpull(
         [*(param_names[i] for i in learned), *names],
         [*(list(grad_arrays[i]) for i in learned), *pushed],
@@ -136,7 +154,9 @@ class EarlyPushes:
         kvstore: Any,
         param_names: Sequence[str],
         besides: Exchange = NOTHING,
+        by_rows: Collection[str] = (),
     ) -> None:
+        self._by_rows = {i for i, name in enumerate(param_names) if name in by_rows}  # pushed and not pulled
         self._grads, self._params, self._store = grad_arrays, param_arrays, kvstore
         self._besides = besides  # exchanged at the end
         self._names = list(param_names)
@@ -151,17 +171,22 @@ class EarlyPushes:
         if i is None:
             return
         self._ready.append(i)
-        self._nbytes += gradient._data.nbytes
+        stored = gradient._data if gradient.stype == "default" else gradient._stored().data
+        self._nbytes += stored.nbytes
         if self._nbytes >= _TOGETHER:
-            ready = sorted(self._ready)
-            self._store.push(
-                [self._names[i] for i in ready], [list(self._grads[i]) for i in ready], priority=-ready[0]
-            )
-            self._early += ready
+            self._push(sorted(self._ready))
             self._ready, self._nbytes = [], 0
+
+    def _push(self, ready: list[int]) -> None:
+        self._store.push(
+            [self._names[i] for i in ready], [list(self._grads[i]) for i in ready], priority=-ready[0]
+        )
+        self._early += ready
 
     def finish(self) -> None:
         """Exchange the rest, and read the new values of what went early."""
+        if some := sorted(self._by_rows.intersection(self._number.values()).difference(self._early)):
+            self._push(some)
         early = sorted(self._early)
         rest = [i for i in self._number.values() if i not in set(early)]
         names, pushed, pulled = self._besides
@@ -172,6 +197,7 @@ class EarlyPushes:
                 out=[*(list(self._params[i]) for i in rest), *pulled],
                 priority=-rest[0] if rest else -len(self._names),
             )
+        early = [i for i in early if i not in self._by_rows]
         if early:
             self._store.pull(
                 [self._names[i] for i in early],

@@ -183,6 +183,7 @@ def run_threads(
     num_workers: int = 2,
     num_servers: int = 1,
     slice_nbytes: int = 1 << 20,
+    shm_nbytes: int | None = None,
     **options: object,
 ) -> list[Any]:
     """Run the program on workers that are threads, with scheduler and servers beside them; what each returned."""
@@ -194,6 +195,7 @@ def run_threads(
         job="threads",
         request_timeout_s=20.0,
         slice_nbytes=slice_nbytes,
+        **({} if shm_nbytes is None else {"shm_nbytes": shm_nbytes}),
     )
 
     def work(rank: int) -> Any:

@@ -330,6 +330,44 @@ def train_devices(num_devices: int, opt: str) -> str:
     return digest(outs)
 
 
+def fit_embedding(
+    num_devices: int = 1, opt: str = "sgd", prepares: bool = True, epochs: int = 2
+) -> dict[str, Any]:
+    """Fit a network on an Embedding with a sparse gradient, each worker or device on data of its own."""
+    with create("dist_sync" if num_devices == 1 else "local") as kv:
+        rng = np.random.default_rng(4)
+        words, labels = rng.integers(0, 400, (4, 2, 8, 3)), rng.integers(0, 3, (4, 2, 8))
+        if num_devices == 1:
+            words, labels = words[:, kv.rank], labels[:, kv.rank]
+        x = sym.Embedding(sym.Variable("data"), input_dim=400, output_dim=6, sparse_grad=True, name="embed")
+        x = sym.FullyConnected(sym.Flatten(x), num_hidden=3, name="fc")
+        x = sym.SoftmaxOutput(x, name="softmax")
+        module = Module(x, context=[cpu(i) for i in range(num_devices)])
+        shapes = zip(x.list_arguments(), x.infer_shape(data=(8, 3))[0], strict=True)
+        params = {
+            name: nd.array(rng.standard_normal(shape).astype(np.float32) + kv.rank)
+            for name, shape in shapes
+            if name not in ("data", "softmax_label")
+        }
+        ends: list[str] = []
+        data = NDArrayIter(
+            words.reshape(-1, 3).astype(np.float32), labels.reshape(-1).astype(np.float32), 8 * num_devices
+        )
+        before = getattr(kv, "_client", None) and kv._client.nbytes  # type: ignore[attr-defined]
+        module.fit(
+            data,
+            kvstore=kv,
+            optimizer=opt,
+            optimizer_params={"learning_rate": 0.1, "wd": 0.01, "rescale_grad": 1 / 16},
+            arg_params=params,
+            num_epoch=epochs,
+            epoch_end_callback=lambda _, __, args, ___: ends.append(digest([args[name] for name in params])),
+            sparse_row_id_fn=(lambda batch: {"embed_weight": batch.data[0]}) if prepares else None,
+        )
+        pushed = kv._client.nbytes - before if before is not None else 0  # type: ignore[attr-defined]
+        return {"ends": ends, "pushed": pushed}
+
+
 def fit_batchnorm(
     num_devices: int = 1, epochs: int = 2, num_batches: list[int] | None = None
 ) -> dict[str, Any]:
@@ -584,11 +622,6 @@ def wait_for_a_slow_worker() -> str:
     raise AssertionError("no timeout")
 
 
-if __name__ == "__main__":
-    result = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
-    print(json.dumps(result), flush=True)
-
-
 # --- tables ---------------------------------------------------------------------------------------------
 
 TABLE = (300, 4)
@@ -646,10 +679,12 @@ def all_values(kv: KVStore, opt: str) -> str:
     return digest(outs[:2] if opt.endswith("-dense") else outs)
 
 
-def train_rows(opt: str = "sgd", way: str = "push") -> str:
+def train_rows(opt: str = "sgd", way: str = "push", tell_at: int = -1) -> str:
     with create("dist_sync") as kv:
         declare_tables(kv, opt)
         for step in range(ROUNDS + 2):
+            if step == tell_at:
+                print("now", flush=True)
             exchange_rows(kv, [kv.rank], step, way)
         return all_values(kv, opt)
 
@@ -661,3 +696,87 @@ def train_rows_here(num_workers: int, opt: str) -> str:
         for step in range(ROUNDS + 2):
             exchange_rows(kv, list(range(num_workers)), step, "push")
         return all_values(kv, opt)
+
+
+def exchange_many_rows(counted: list[int], num: int, steps: int) -> tuple[int, int]:
+    """Bytes of the rows that this worker has pushed and pulled, and for the first one those on all wires meanwhile."""
+    with create("dist_sync") as kv:
+        kv.init_table("t", (1_000_000, 64))
+        kv.set_optimizer(optimizer.SGD(learning_rate=0.1))
+        kv.barrier()
+        before = sum(counted)
+        kv.barrier()
+        out = nd.sparse.zeros("row_sparse", (1_000_000, 64))
+        for step in range(steps):
+            ids = np.sort(np.random.default_rng([kv.rank, step]).choice(1_000_000, num, replace=False))
+            data = nd.array(np.ones((num, 64), np.float32))
+            kv.push("t", nd.sparse.row_sparse_array((data, ids), shape=out.shape))
+            kv.row_sparse_pull("t", out=out, row_ids=nd.array(ids, dtype="int64"))
+            assert (out.data.asnumpy() != 0).all()
+        kv.barrier()
+        return 2 * steps * num * 64 * 4, sum(counted) - before if kv.rank == 0 else 0
+
+
+def push_bad_rows(bad: dict[str, list[int]]) -> tuple[dict[str, str], list[float]]:
+    """What is said of wrong calls; then a right one, whose value is returned."""
+    told = {}
+
+    def attempt(what: str, do: Callable[[], Any]) -> None:
+        try:
+            do()
+        except (errors.PSError, ValueError) as e:
+            told[what] = str(e)
+
+    with create("dist_sync") as kv:
+        kv.init("given", nd.sparse.zeros("row_sparse", TABLE))
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        ones = nd.ones((2, 4))
+        for what, ids in bad.items():
+            grad = nd.sparse.row_sparse_array((ones, ids), shape=TABLE)
+            attempt(what, lambda grad=grad: kv.push("given", grad))
+        wide = nd.sparse.row_sparse_array((nd.ones((2, 5)), [1, 2]), shape=(300, 5))
+        attempt("width", lambda: kv.push("given", wide))
+        out = nd.sparse.zeros("row_sparse", TABLE)
+        attempt("pull", lambda: kv.row_sparse_pull("given", out=out, row_ids=nd.array([300])))
+        attempt("name", lambda: kv.row_sparse_pull("gvien", out=out, row_ids=nd.array([3])))
+        attempt("twice", lambda: kv.init_table("given", TABLE))
+        attempt("initializer", lambda: kv.init_table("new", TABLE, initializer="bilinear"))
+        attempt("evict", lambda: kv.init_table("new", TABLE, max_rows=3, ttl=4))
+        attempt("states", lambda: kv.save_optimizer_states("nowhere"))
+        attempt("lamb", lambda: kv.set_optimizer(optimizer.LAMB()))
+        kv.push("given", nd.sparse.row_sparse_array((ones, [1, 299]), shape=TABLE))
+        kv.row_sparse_pull("given", out=out, row_ids=nd.array([1, 299], dtype="int64"))
+        return told, out.data.asnumpy()[:, 0].tolist()
+
+
+def forget_rows() -> list[float]:
+    """A row that nobody touches for two rounds, one that is touched, and how many rows are stored in the end."""
+    with create("dist_sync") as kv:
+        kv.init_table("t", (1 << 40, 2), ttl=2)
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0, rescale_grad=0.5))
+        for step in range(8):
+            ids = np.array([step, 1 << 39 if step == 7 else 1000 + step])
+            kv.push("t", nd.sparse.row_sparse_array((nd.ones((2, 2)), ids), shape=(1 << 40, 2)))
+        out = nd.sparse.zeros("row_sparse", (1 << 40, 2))
+        kv.row_sparse_pull("t", out=out, row_ids=nd.array([2, 1 << 39], dtype="int64"))
+        values = out.data.asnumpy()[:, 0].tolist()
+        kv.pull("t", out=out, ignore_sparse=False)
+        return [*values, len(out.indices) - 1]
+
+
+def count_row_pushes(num: int) -> float:
+    with create("dist_async") as kv:
+        kv.init_table("t", TABLE)
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        for _ in range(num):
+            kv.push("t", nd.sparse.row_sparse_array((nd.ones((1, 4)), [7]), shape=TABLE))
+        out = nd.sparse.zeros("row_sparse", TABLE)
+        kv._drain()  # type: ignore[attr-defined]
+        kv.barrier()
+        kv.row_sparse_pull("t", out=out, row_ids=nd.array([7], dtype="int64"))
+        return float(out.data.asnumpy()[0, 0])
+
+
+if __name__ == "__main__":
+    result = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
+    print(json.dumps(result), flush=True)
