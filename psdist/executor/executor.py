@@ -13,6 +13,7 @@ import numpy as np
 from ..context import Context
 from ..errors import BadType, GraphError, ShapeError
 from ..ndarray.array import NDArray
+from ..ndarray.sparse import zeros as sparse_zeros
 from ..ops.signature import Shape
 from ..random import generator
 from ..settings import Settings
@@ -21,6 +22,7 @@ from .memory import Workspace
 from .plan import Options, Plan, compile_plan
 from .program import Step, compile_symbol
 from .shadows import Shadows, gradient_array, sparse_gradients
+from .storage import output_storage
 from .walker import Walker
 
 __all__ = ["Executor", "misspelling", "simple_bind"]
@@ -80,7 +82,6 @@ class Executor:
         self.grad_arrays: list[NDArray | None] = [
             g if r != "null" else None for g, r in zip(grads, self._reqs, strict=True)
         ]
-        self._shadows = Shadows([*self.arg_arrays, *self.aux_arrays, *self.grad_arrays])
         named = dict(zip(self._arg_names + self._aux_names, self.arg_arrays + self.aux_arrays, strict=True))
         settings = Settings.read()
         wanted = Options(recompute=settings.recompute, winograd=settings.winograd, jit=settings.jit)
@@ -105,6 +106,10 @@ class Executor:
         self._plans: dict[bool, Plan] = {}  # by is_train, made when first needed
         p = self._program
         self.outputs: list[NDArray] = [NDArray(np.empty(p.shapes[s], p.dtypes[s]), ctx) for s in p.heads]
+        for k, kind in enumerate(output_storage(p, [a.stype for a in self.arg_arrays + self.aux_arrays])):
+            if kind != "default":
+                self.outputs[k] = sparse_zeros(kind, self.outputs[k].shape, ctx, p.dtypes[p.heads[k]])
+        self._shadows = Shadows([*self.arg_arrays, *self.aux_arrays, *self.grad_arrays, *self.outputs])
         self._heads: list[Array] = []  # the outputs' gradients, where a plan reads them
         self._ones = [np.broadcast_to(np.ones((), p.dtypes[s]), p.shapes[s]) for s in p.heads]
 
@@ -140,11 +145,14 @@ class Executor:
             )
             walker.forward(is_train, rng, partial(self._report, walker))
             for out, slot in zip(self.outputs, self._program.heads, strict=True):
-                out._data[...] = walker.slots[slot]
+                self._shadows.memory(out)[...] = walker.slots[slot]
+                self._shadows.store(out)
             self._state = walker if is_train else None
             return
         plan = self._plans.get(is_train) or self._plan(is_train)
         plan.run_forward(rng)
+        for out in self.outputs:
+            self._shadows.store(out)
         self._state = plan if is_train else None
 
     def _plan(self, is_train: bool) -> Plan:
@@ -354,7 +362,9 @@ class Executor:
             self._symbol, self._ctx, args, grads, list(self._reqs), auxs, self._group2ctx, shared_exec=self
         )
         for k, (mine, its) in enumerate(zip(self.outputs, made.outputs, strict=True)):
-            if its._data.size <= mine._data.size:  # outputs share their memory, too
+            if (
+                mine.stype == its.stype == "default" and its._data.size <= mine._data.size
+            ):  # shared memory, too
                 made.outputs[k] = _resized(mine, its.shape, "output", False)
         return made
 
