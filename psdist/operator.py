@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import numpy as np
 
@@ -42,6 +42,7 @@ __all__ = [
     "NumpyOp",
     "PythonOp",
     "get_all_registered_operators",
+    "get_operator_arguments",
     "register",
 ]
 
@@ -316,6 +317,30 @@ def get_all_registered_operators() -> list[str]:
     from . import ops
 
     return sorted({*ops.all_names(), *_registered})
+
+
+class OperatorArguments(NamedTuple):
+    """What an operator takes: how many arguments, their names, and their types in words."""
+
+    narg: int
+    names: list[str]
+    types: list[str]
+
+
+def get_operator_arguments(op_name: str) -> OperatorArguments:
+    """An operator's arrays, then its parameters. Raises GraphError for a name that no operator has."""
+    from . import ops
+
+    op = ops.get(op_name)
+    names, types = list(op.inputs), ["NDArray-or-Symbol"] * len(op.inputs)
+    if op.variadic:
+        types[-1] += "[]"
+    for p in op.params.values():
+        choices = get_args(p.annotation) if get_origin(p.annotation) is Literal else ()
+        what = "{" + ", ".join(map(repr, choices)) + "}" if choices else p.wanted
+        names.append(p.name)
+        types.append(f"{what}, {'required' if p.is_required else f'optional, default={str(p.default)!r}'}")
+    return OperatorArguments(len(names), names, types)
 
 
 # -- the older way -------------------------------------------------------------------------------------------

@@ -262,3 +262,16 @@ def test_sparse_arrays_arrive_dense_and_sparse_states_are_written():
     assert x.grad.stype == "csr"
     assert x.grad.asnumpy().tolist() == [[3, 3], [3, 3]]
     assert count.asnumpy().tolist() == [1]
+
+
+def test_an_operator_tells_what_it_takes():
+    found = mx.operator.get_operator_arguments("Activation")
+    assert (found.narg, found.names) == (2, ["data", "act_type"])
+    assert found.types == [
+        "NDArray-or-Symbol",
+        "{'relu', 'sigmoid', 'softrelu', 'softsign', 'tanh'}, required",
+    ]
+    assert mx.operator.get_operator_arguments("Concat").types[:2] == [
+        "NDArray-or-Symbol[]",
+        "int, optional, default='0'",
+    ]

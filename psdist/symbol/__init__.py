@@ -91,6 +91,8 @@ class Namespace(types.ModuleType):
             raise AttributeError(name)
         if name in ("cond", "foreach", "while_loop") and "_contrib_" in self._prefixes:
             return getattr(importlib.import_module(".control", __package__), name)
+        if name == "rand_zipfian" and "_contrib_" in self._prefixes:
+            return importlib.import_module(".random", __package__).rand_zipfian
         for prefix in self._prefixes:
             if ops.find(prefix + name) is not None:
                 found = _lookup(name, prefix)

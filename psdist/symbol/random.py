@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -127,3 +128,20 @@ exponential_like = _like("exponential")
 poisson_like = _like("poisson")
 negative_binomial_like = _like("negative_binomial")
 generalized_negative_binomial_like = _like("generalized_negative_binomial")
+
+
+def rand_zipfian(true_classes: Symbol, num_sampled: int, range_max: int) -> list[Symbol]:
+    """`mx.sym.contrib.rand_zipfian`: classes drawn with probabilities log((k + 2) / (k + 1)) / log(range_max + 1), and
+    the counts expected of the true classes and of the drawn ones."""
+    log_range = math.log(range_max + 1)
+
+    def op(name: str, x: Any, **params: Any) -> Any:
+        return compose(ops.get(name), [x], params, hint=name.lower())
+
+    def expected(classes: Symbol) -> Any:
+        k = op("Cast", classes, dtype="float64")
+        return op("log", (k + 2) / (k + 1)) / log_range * num_sampled
+
+    drawn = op("exp", uniform(0, log_range, shape=(num_sampled,), dtype="float64")) - 1
+    samples = op("Cast", drawn, dtype="int64") % range_max
+    return [samples, expected(true_classes), expected(samples)]

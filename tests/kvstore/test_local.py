@@ -200,3 +200,26 @@ def test_optimizer_states_are_saved_and_loaded(tmp_path: Path) -> None:
     second.push("w", nd.ones((2, 3)))
     assert np.allclose(_pulled(first, "w"), 1 - 0.5 - 0.5 * 1.9)
     assert np.allclose(_pulled(second, "w"), 1 - 0.5 * 1.9)
+
+
+def test_a_device_store_shows_what_compressed_gradients_do():
+    """The numbers are MXNet 1.9.1's."""
+    kv = psdist.kvstore.create("device")
+    kv.set_gradient_compression({"type": "2bit", "threshold": 0.5})
+    kv.init("a", nd.zeros((3,)))
+    seen = []
+    for first, second in ((0.3, 0.7), (0.3, 0.7), (-0.2, -1.6), (0.1, 0.1)):
+        kv.push(
+            "a",
+            [nd.array([first, 2 * first, -first], context.cpu(0)), nd.array([second] * 3, context.cpu(1))],
+        )
+        out = nd.zeros((3,))
+        kv.pull("a", out=out)
+        seen.append(out.asnumpy().tolist())
+    assert seen == [[0.5, 1, 0.5], [1, 1, 0], [-0.5, -0.5, -0.5], [-0.5, -0.5, -0.5]]
+    with pytest.raises(ConfigError, match="the 'local' store does not compress gradients"):
+        psdist.kvstore.create("local").set_gradient_compression({"type": "2bit"})
+    kv.set_gradient_compression({"type": "none"})
+    kv.push("a", nd.array([0.1, 0.2, 0.3]))
+    kv.pull("a", out=out)
+    assert np.allclose(out.asnumpy(), [0.1, 0.2, 0.3])

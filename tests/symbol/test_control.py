@@ -113,3 +113,13 @@ def test_what_is_wrong_with_a_loop_is_said():
     text = json.dumps(LOOPS["foreach"]["json"]).replace('"remain_locs": "[2]"', '"remain_locs": "[7]"')
     with pytest.raises(GraphError, match="remain_locs are"):
         sym.load_json(text)
+
+
+def test_classes_are_drawn_by_zipf_s_law_in_a_graph():
+    drawn, true, counts = sym.contrib.rand_zipfian(sym.var("t"), 2000, 8)
+    executor = sym.Group([drawn, true, counts]).bind(mx.cpu(), {"t": mx.nd.array([0])})
+    classes, of_true, of_drawn = (y.asnumpy() for y in executor.forward())
+    expected = 2000 * np.log(2) / np.log(9)
+    assert ((classes >= 0) & (classes < 8)).all()
+    assert np.allclose([of_true[0], of_drawn[classes == 0][0]], expected)
+    assert abs((classes == 0).sum() - expected) < 150
