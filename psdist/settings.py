@@ -240,6 +240,13 @@ class Settings:
         _shared,
     )
 
+    window_nbytes: int = _setting(
+        "PSDIST_WINDOW_BYTES",
+        32 << 20,
+        "bytes of gradients that a worker pushes before servers acknowledge them, beyond one round of each key",
+        _integer(0, 1 << 44, "a whole number of bytes, such as 33554432"),
+    )
+
     recompute: bool = _setting(
         "MXNET_BACKWARD_DO_MIRROR",
         False,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import resource
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -473,11 +474,12 @@ class ServerLoop(Loop):
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))
         if membership.ended is not None:
             _log.info(
-                "%s held %d keys, %.1f MB with the optimizer's state, for %d rounds",
+                "%s held %d keys, %.1f MB with the optimizer's state, for %d rounds, and at most %d MB of memory",
                 server.where,
                 server.num_keys,
                 server.nbytes / 1e6,
                 server.step_clock,
+                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,  # kilobytes on Linux
             )
         return membership.ended
 

@@ -292,6 +292,50 @@ def cut_lanes() -> dict[str, Any]:
         return {"sums": [float(out.asnumpy().sum()) for out in outs], "lanes": len(names)}
 
 
+def flood(num_rounds: int, nbytes: int) -> float:
+    """Push as fast as the store takes it; worker 1 stops itself (SIGSTOP) before its first push."""
+    with create("dist_sync") as kv:
+        keys, shape = [f"w{i}" for i in range(8)], (nbytes // 32,)
+        kv.init(keys, [nd.zeros(shape)] * 8)
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0, momentum=0.5))
+        grads, out = [nd.ones(shape)] * 8, nd.zeros(shape)
+        kv.barrier()
+        if kv.rank == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        def tell(*_: object) -> None:
+            sys.stdout.write("flooded\n")
+            sys.stdout.flush()
+
+        if kv.rank == 0:  # by then the store has taken all that it takes
+            signal.signal(signal.SIGALRM, tell)
+            signal.setitimer(signal.ITIMER_REAL, 2.0)
+        for _ in range(num_rounds):
+            kv.push(keys, grads)
+        kv.pull(keys[0], out=out)
+        return float(out.asnumpy()[0])
+
+
+def refused_midway() -> list[float]:
+    """A gradient that cannot be compressed, in a list with one that can: as if it had never been pushed."""
+    with create("dist_sync") as kv:
+        keys, shape = ["a", "b"], (5000,)
+        kv.init(keys, [nd.zeros(shape)] * 2)
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        kv.set_gradient_compression({"type": "2bit", "threshold": 1.0})
+        for _ in range(3):
+            try:
+                kv.push(keys, [nd.ones(shape) * 0.4, nd.ones(shape) * float("nan")])
+                raise AssertionError("NaN was taken")
+            except errors.BadValue as e:
+                if "push 'b': NaN" not in str(e):
+                    raise
+        kv.push(keys, [nd.ones(shape) * 0.7, nd.ones(shape)])  # 0.7 alone is below the threshold
+        outs = [nd.zeros(shape), nd.zeros(shape)]
+        kv.pull(keys, out=outs)
+        return [float(out.asnumpy()[0]) for out in outs]
+
+
 def interrupted() -> list[float]:
     """Worker 0 is interrupted while it waits for worker 1, three times, and goes on."""
     with create("dist_sync") as kv:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
 from typing import Any
 
 import pytest
+
+from psdist.settings import Settings
 
 from .conftest import run_threads
 
@@ -74,3 +78,31 @@ def test_training_with_compressed_gradients_comes_to_the_same_place(
     assert first["small"] == pytest.approx([3] * 5, abs=0.01)
     if params["type"] == "2bit":
         assert run_threads("train_compressed", num_servers=1, **params)[0]["digest"] == first["digest"]
+
+
+def test_a_gradient_that_is_refused_leaves_nothing_behind() -> None:
+    assert run_threads("refused_midway") == [[0.0, -2.0]] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", [0, 1 << 30], ids=["TCP", "memory"])
+def test_a_server_that_is_flooded_stays_within_its_window(clusters: Any, memory: int) -> None:
+    nothing = _flooded(clusters(2, 1, PSDIST_SHM_BYTES=memory), 1 << 20)
+    params = 64 << 20
+    flooded = _flooded(clusters(2, 1, PSDIST_SHM_BYTES=memory), params)
+    held = 2 * params  # parameters and momentum
+    window = 2 * Settings().window_nbytes  # of two workers
+    assert params < flooded - nothing <= 2 * held + window
+
+
+def _flooded(cluster: Any, nbytes: int) -> int:
+    """The most bytes of memory that the server had."""
+    _, server = cluster.serve()
+    workers = [cluster.worker(rank, "flood", num_rounds=6, nbytes=nbytes) for rank in range(2)]
+    assert workers[0].line() == "flooded"
+    workers[1].kill(signal.SIGCONT)
+    results = [worker.wait().out.splitlines()[-1] for worker in workers]
+    assert results[0] == results[1]
+    told = re.search(r"and at most (\d+) MB of memory", server.wait().err)
+    assert told is not None
+    return int(told[1]) << 20

@@ -84,8 +84,9 @@ class DistKVStore(KVStore):
         self._lock = (
             threading.Lock()
         )  # guards clocks, so that messages are queued in the order of their clocks
-        self._acks = threading.Condition()  # guards `acknowledged`, `_in_flight`, `_error`
+        self._acks = threading.Condition()  # guards `acknowledged`, `_in_flight`, `_unacked_nbytes`, `_error`
         self._in_flight = 0  # calls in the background, pushes above all, without acknowledgement
+        self._unacked_nbytes = 0  # of gradients, before compression
         self._error: PSError | None = None  # of something in the background
         self._last_targets: tuple[Pairs | None, Targets] = None, Targets((), ())  # of a long list
         self._last_flats: tuple[Pairs | None, list[Array]] = None, []  # likewise, where no copies are needed
@@ -342,20 +343,19 @@ class DistKVStore(KVStore):
         self._wait_for_room(layout)
         buffers: list[Array] = []
         flats = self._flats(layout, pairs, buffers, self._copied)
+        nbytes = self._checked_nbytes(layout, flats)
 
         def done(call: Call) -> None:
             if call.error is None:
                 self._buffers.give_back(buffers)
-            self._acknowledged(layout.infos, call.error)
+            self._acknowledged(layout.infos, call.error, nbytes)
 
         call = Call(len(layout.pieces), self._settings.request_timeout_s, done)
         with self._lock:
             requests = self._new_rates(layout.infos)
             for piece in layout.pieces:
                 requests.append(self._push_request(layout, piece, flats, call, priority))
-            self._count(layout, flats)
-            with self._acks:
-                self._in_flight += 1
+            self._count(layout, nbytes)
             if any(request.draft.large for request in requests if request.draft is not None):
                 self._submit(requests)  # while the training goes on
             elif self._begin(requests):
@@ -408,13 +408,14 @@ class DistKVStore(KVStore):
         self._wait_for_room(layout)
         buffers: list[Array] = []
         flats = self._flats(layout, pushed, buffers, self._summed)
+        nbytes = self._checked_nbytes(layout, flats)
         targets = self._targets(layout, pulled)
         wait = _Wait()
 
         def done(call: Call) -> None:
             if call.error is None:
                 self._buffers.give_back(buffers)
-            self._acknowledged(layout.infos, call.error)
+            self._acknowledged(layout.infos, call.error, nbytes)
             wait.wake(call)
 
         call = Call(len(layout.pieces), self._settings.request_timeout_s, done)
@@ -422,9 +423,7 @@ class DistKVStore(KVStore):
             requests = self._new_rates(layout.infos)
             for piece in layout.pieces:
                 requests.append(self._push_request(layout, piece, flats, call, priority, targets))
-            self._count(layout, flats)
-            with self._acks:
-                self._in_flight += 1
+            self._count(layout, nbytes)
             has_turn = self._begin(requests)
         self._wait(call, wait, has_turn)
         targets.finish()
@@ -530,12 +529,28 @@ class DistKVStore(KVStore):
             return [0] * len(clocks)
         return [max(0, clock - self._staleness) for clock in clocks]
 
-    def _count(self, layout: Layout, flats: list[Array]) -> None:
+    def _checked_nbytes(self, layout: Layout, flats: list[Array]) -> int:
+        """The bytes of gradients. Raises BadValue for what cannot be compressed, before anything is: what is left of
+        one gradient must not move when the next one is refused."""
+        if self._code is not None:
+            for info, flat in zip(layout.infos, flats, strict=True):
+                if info.dtype == np.float32 and not np.isfinite(flat).all():
+                    raise BadValue(
+                        f"push {info.key!r}: NaN or infinity cannot be compressed ({self._code.name}); what the code "
+                        "loses is added to the next gradient, so that it would stay for ever"
+                    )
+        return sum(flat.nbytes for flat in flats)
+
+    def _count(self, layout: Layout, nbytes: int) -> None:
+        """A round of these keys is on its way."""
         for info in layout.infos:
             info.clock += 1
         client = self._client
         client.step = max(client.step, max((info.clock for info in layout.infos), default=0))
-        client.nbytes += sum(flat.nbytes for flat in flats)
+        client.nbytes += nbytes
+        with self._acks:
+            self._in_flight += 1
+            self._unacked_nbytes += nbytes
 
     def _summed(self, info: KeyInfo, arrays: list[Array], buffers: list[Array]) -> Array:
         """The devices' sum as a flat array: the caller's own where there is but one, else in a buffer."""
@@ -571,11 +586,14 @@ class DistKVStore(KVStore):
     # --- acknowledgements -------------------------------------------------------------------------
 
     def _wait_for_room(self, layout: Layout) -> None:
-        """Until no key has too many rounds on their way."""
+        """Until no key has too many rounds on their way, nor all of them too many bytes. One round of each key may
+        always go: workers push in different orders, and would wait for each other."""
         ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
+        window = self._settings.window_nbytes
 
         def has_room() -> bool:
-            return all(info.clock - info.acknowledged < ahead for info in layout.infos)
+            rounds = max([info.clock - info.acknowledged for info in layout.infos], default=0)
+            return not rounds or (rounds < ahead and self._unacked_nbytes < window)
 
         if has_room():
             return
@@ -584,14 +602,15 @@ class DistKVStore(KVStore):
         with self._acks:
             if not self._acks.wait_for(lambda: self._error is not None or has_room(), limit_s):
                 raise RequestTimeout(
-                    f"push {_keys_text(layout.keys)}: more than {ahead} rounds are not acknowledged after "
-                    f"{limit_s:g} s"
+                    f"push {_keys_text(layout.keys)}: {ahead} rounds, or {window} bytes (PSDIST_WINDOW_BYTES), are not "
+                    f"acknowledged after {limit_s:g} s"
                 )
         self._check()
 
-    def _acknowledged(self, infos: Iterable[KeyInfo], error: PSError | None) -> None:
+    def _acknowledged(self, infos: Iterable[KeyInfo], error: PSError | None, nbytes: int = 0) -> None:
         with self._acks:
             self._in_flight -= 1
+            self._unacked_nbytes -= nbytes
             if error is not None:
                 self._error = self._error or error
             else:

@@ -145,7 +145,7 @@ class Tables:
         store._wait_for_room(layout)
 
         def done(call: Call) -> None:
-            store._acknowledged([info], call.error)
+            store._acknowledged([info], call.error, rows.data.nbytes)
 
         client = store._client
         call = Call(client.num_servers, store._settings.request_timeout_s, done)
@@ -159,9 +159,7 @@ class Tables:
                 )
                 about = _about(key, clock)
                 requests.append(Request(part, message, call, priority, about, draft=draft(message)))
-            store._count(layout, [rows.data])
-            with store._acks:
-                store._in_flight += 1
+            store._count(layout, rows.data.nbytes)
             store._submit(requests)
 
     def push_dense(self, key: Key, arrays: Sequence[Array], priority: int) -> None:
