@@ -128,7 +128,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIN:MAX",
         help="go on when workers die or are added, as long as there are so many",
     )
-    run.add_argument("--snapshot-dir", metavar="DIR", default="", help="where servers write snapshots")
+    run.add_argument(
+        "--snapshot-dir",
+        metavar="DIR",
+        default="",
+        help="where servers write snapshots: a folder, or s3://...",
+    )
     run.add_argument(
         "--snapshot-every",
         type=int,
@@ -369,16 +374,21 @@ def _variables(options: argparse.Namespace) -> dict[str, str]:
     if options.server_module:
         variables["PSDIST_SERVER_MODULE"] = options.server_module
     if options.snapshot_dir:
-        variables["PSDIST_SNAPSHOT_DIR"] = os.path.abspath(options.snapshot_dir)
+        variables["PSDIST_SNAPSHOT_DIR"] = _folder(options.snapshot_dir)
         variables["PSDIST_SNAPSHOT_EVERY"] = str(options.snapshot_every)
         variables["PSDIST_SNAPSHOT_KEEP"] = str(options.snapshot_keep)
         if options.snapshot_every < 1 or options.snapshot_keep < 1:
             raise ConfigError("--snapshot-every and --snapshot-keep are 1 or more")
     if options.restore:
-        if not os.path.isdir(options.restore):
+        if "://" not in options.restore and not os.path.isdir(options.restore):
             raise ConfigError(f"--restore {options.restore}: no such folder")
-        variables["PSDIST_RESTORE"] = os.path.abspath(options.restore)
+        variables["PSDIST_RESTORE"] = _folder(options.restore)
     return variables
+
+
+def _folder(where: str) -> str:
+    """A path as every member understands it; a URL, which an object store has, as it is."""
+    return where if "://" in where else os.path.abspath(where)
 
 
 def _snapshot(options: argparse.Namespace) -> int:

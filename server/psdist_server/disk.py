@@ -11,7 +11,6 @@ import logging
 import queue
 import threading
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,6 +18,7 @@ from psdist.failpoints import open_failpoints
 from psdist.settings import Settings
 
 from . import snapshot
+from .remote import folder_at
 from .taking import Taken
 
 __all__ = ["Disk"]
@@ -32,7 +32,7 @@ class Disk:
     """A `with` block around the thread. `close` lets it write what it was given."""
 
     def __init__(self, settings: Settings) -> None:
-        self._folder = Path(settings.snapshot_dir)
+        self._folder = folder_at(settings.snapshot_dir)
         self._job = settings.job
         self._keep = settings.snapshot_keep
         self._points = open_failpoints(settings)

@@ -16,7 +16,6 @@ import resource
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -499,8 +498,9 @@ def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int], Shard]:
     """What makes the shards with which a job begins that goes on from a snapshot. Raises ConfigError,
     BadSnapshot."""
     from . import snapshot  # only now: few servers need it
+    from .remote import folder_at
 
-    found = snapshot.latest(Path(settings.restore))
+    found = snapshot.latest(folder_at(settings.restore))
     restored = snapshot.restorer(
         found,
         settings.job,

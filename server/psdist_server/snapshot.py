@@ -39,6 +39,7 @@ from psdist.wire import decode, encode
 from psdist.wire.messages import CopyRows, CopySettings, CopySlices, key_label, key_number
 from psdist.wire.spans import Spans
 
+from .remote import Folder, Remote, folder_at
 from .shard import Shard
 from .state import put_rows, put_settings, put_slices
 from .taking import Taken
@@ -63,7 +64,7 @@ class BadSnapshot(PSError):
 class Snapshot:
     """A complete snapshot, as its manifest tells it."""
 
-    path: Path
+    path: Folder
     job: str
     step: int
     num_shards: int
@@ -76,12 +77,13 @@ class Snapshot:
 
 
 def write(
-    folder: Path, job: str, num_shards: int, taken: Taken, keep: int, points: Failpoints | None = None
-) -> Path:
+    folder: Folder, job: str, num_shards: int, taken: Taken, keep: int, points: Failpoints | None = None
+) -> Folder:
     """Write one shard of a snapshot; the last shard of a step completes it. Raises OSError."""
     step = folder / f"step-{taken.step:012d}"
-    step.mkdir(parents=True, exist_ok=True)
-    _sync(folder)
+    if isinstance(step, Path):
+        step.mkdir(parents=True, exist_ok=True)
+        _sync(step.parent)
     about = {"job": job, "shard": taken.shard, "num_shards": num_shards, "step": taken.step}
     path = step / _file_name(taken.shard)
     with _beside(path, points) as file:
@@ -95,12 +97,16 @@ def _file_name(shard: int) -> str:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, points: Failpoints | None) -> Iterator[BinaryIO]:
-    """A file that takes its name only when all of it is on the disk.
+def _beside(path: Folder, points: Failpoints | None) -> Iterator[BinaryIO]:
+    """A file that takes its name only when all of it is on the disk; in an object store nothing else is possible.
 
     Its steps are failpoints, for a shard's file and for the manifest: shard-written (not yet synced),
     shard-synced (not yet renamed), shard-renamed (the folder is not yet synced).
     """
+    if isinstance(path, Remote):
+        with path.writing() as file:
+            yield file
+        return
     what = path.name.partition("-")[0].partition(".")[0]  # shard or manifest
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -154,7 +160,7 @@ def _digest(data: Any) -> bytes:
 
 
 def _complete(
-    folder: Path, step: Path, job: str, num_shards: int, number: int, keep: int, points: Failpoints | None
+    folder: Folder, step: Folder, job: str, num_shards: int, number: int, keep: int, points: Failpoints | None
 ) -> None:
     """Write the manifest when all shards are there; then there is one snapshot too many, perhaps."""
     paths = [step / _file_name(shard) for shard in range(num_shards)]
@@ -173,13 +179,22 @@ def _complete(
     complete = find(folder)
     for old in complete[:-keep]:
         _remove(old.path)
-    for other in folder.glob("step-*"):  # what was begun and never completed
-        if other < step and not (other / _MANIFEST).exists():
+    for other in _steps(folder):  # what was begun and never completed
+        if other.name < step.name and not (other / _MANIFEST).exists():
             _remove(other)
 
 
-def _remove(step: Path) -> None:
+def _steps(folder: Folder) -> list[Folder]:
+    paths = folder.children() if isinstance(folder, Remote) else folder.glob("step-*")
+    return sorted((path for path in paths if path.name.startswith("step-")), key=lambda path: path.name)
+
+
+def _remove(step: Folder) -> None:
     """The manifest goes first: what is half removed is no snapshot."""
+    if isinstance(step, Remote):
+        (step / _MANIFEST).remove()
+        step.remove()
+        return
     (step / _MANIFEST).unlink(missing_ok=True)
     for path in step.iterdir():
         path.unlink(missing_ok=True)
@@ -187,7 +202,9 @@ def _remove(step: Path) -> None:
         step.rmdir()
 
 
-def _last_digest(path: Path) -> str:
+def _last_digest(path: Folder) -> str:
+    if isinstance(path, Remote):
+        return path.last_bytes(_DIGEST_NBYTES).hex()
     with open(path, "rb") as file:
         file.seek(-_DIGEST_NBYTES, os.SEEK_END)
         return file.read().hex()
@@ -196,13 +213,13 @@ def _last_digest(path: Path) -> str:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def find(folder: Path) -> list[Snapshot]:
+def find(folder: Folder) -> list[Snapshot]:
     """The complete snapshots in a folder, oldest first; of a snapshot's own folder, that one."""
-    paths = [folder] if (folder / _MANIFEST).exists() else sorted(folder.glob("step-*"))
+    paths = [folder] if (folder / _MANIFEST).exists() else _steps(folder)
     return [_manifest(path) for path in paths if (path / _MANIFEST).exists()]
 
 
-def latest(folder: Path, step: int | None = None) -> Snapshot:
+def latest(folder: Folder, step: int | None = None) -> Snapshot:
     """The newest snapshot, or that of a step. Raises ConfigError when there is none."""
     found = [one for one in find(folder) if step is None or one.step == step]
     if not found:
@@ -211,18 +228,22 @@ def latest(folder: Path, step: int | None = None) -> Snapshot:
     return found[-1]
 
 
-def _manifest(path: Path) -> Snapshot:
+def _manifest(path: Folder) -> Snapshot:
     file = path / _MANIFEST
     try:
         told = json.loads(file.read_bytes())
         files = {str(name): str(digest) for name, digest in told["files"].items()}
-        nbytes = sum((path / name).stat().st_size for name in files)
+        nbytes = sum(_nbytes(path / name) for name in files)
         job, step, num = str(told["job"]), int(told["step"]), int(told["num_shards"])
         if sorted(files) != [_file_name(shard) for shard in range(num)]:
             raise ValueError(f"it names {len(files)} files for {num} shards")
         return Snapshot(path, job, step, num, files, float(told["written_at"]), nbytes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise BadSnapshot(f"{file}: not the manifest of a whole snapshot: {e}") from e
+
+
+def _nbytes(path: Folder) -> int:
+    return path.nbytes() if isinstance(path, Remote) else path.stat().st_size
 
 
 def load(snapshot: Snapshot) -> Iterator[State]:
@@ -238,7 +259,7 @@ def load(snapshot: Snapshot) -> Iterator[State]:
         yield from _read_records(path, about, snapshot.files[path.name])
 
 
-def _read_records(path: Path, about: dict[str, Any], digest: str) -> Iterator[State]:
+def _read_records(path: Folder, about: dict[str, Any], digest: str) -> Iterator[State]:
     """The messages of one file, after all of it was checked once: nothing of a bad one is used."""
     for _ in _records(path, about, digest):
         pass
@@ -254,7 +275,7 @@ def _read_records(path: Path, about: dict[str, Any], digest: str) -> Iterator[St
         yield message
 
 
-def _records(path: Path, about: dict[str, Any], digest: str) -> Iterator[tuple[list[bytearray], int]]:
+def _records(path: Folder, about: dict[str, Any], digest: str) -> Iterator[tuple[list[bytearray], int]]:
     """(frames, offset) of each record but the first, checked."""
     whole = blake2b(digest_size=_DIGEST_NBYTES)
 
@@ -262,11 +283,12 @@ def _records(path: Path, about: dict[str, Any], digest: str) -> Iterator[tuple[l
         return BadSnapshot(f"{path}: at byte {offset}: {what}; nothing of this snapshot is used")
 
     try:
-        file = open(path, "rb")  # noqa: SIM115  (closed by the with below)
+        file = path.open() if isinstance(path, Remote) else open(path, "rb")  # noqa: SIM115  (the with below)
     except OSError as e:
-        raise BadSnapshot(f"{path}: {e.strerror}; nothing of this snapshot is used") from e
+        raise BadSnapshot(f"{path}: {e.strerror or e}; nothing of this snapshot is used") from e
     with file:
-        size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
 
         def get(num: int, is_told: bool = True) -> bytes:
             offset = file.tell()
@@ -464,7 +486,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("restore", "write the arrays to a .params file; for a job: psdist run --restore DIR"),
     ):
         command = commands.add_parser(name, help=what)
-        command.add_argument("folder", type=Path, metavar="DIR")
+        command.add_argument("folder", metavar="DIR", help="a folder, or a URL such as s3://bucket/job")
         command.set_defaults(action=globals()[f"_{name}"])
         if name != "ls":
             command.add_argument("--step", type=int, help="which one (default: the newest)")
@@ -472,6 +494,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument("--to", type=Path, required=True, metavar="FILE", help="the .params file")
     options = parser.parse_args(argv)
     try:
+        options.folder = folder_at(options.folder)
         options.action(options)
     except PSError as e:
         print(f"psdist snapshot: {e}", file=sys.stderr)
