@@ -12,7 +12,7 @@ from typing import ClassVar
 from .base import classproperty
 from .errors import ConfigError, UnknownName
 
-__all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]
+__all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus", "usable"]
 
 _TYPE_IDS = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}  # the numbers stand in .params files
 _TYPE_NAMES = {number: name for name, number in _TYPE_IDS.items()}
@@ -128,6 +128,14 @@ def num_gpus() -> int:
 def current_context() -> Context:
     """The context of the innermost `with`, or `cpu(0)`."""
     return _current.value
+
+
+def usable(ctx: Context | None) -> Context:
+    """The context, or the current one. Raises ConfigError for a device that is not there."""
+    ctx = ctx or current_context()
+    if ctx.device_type == "gpu":
+        raise ConfigError(f"{ctx}: this machine has no GPU that psdist can use; use mx.cpu()")
+    return ctx
 
 
 def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:

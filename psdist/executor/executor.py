@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..context import Context
+from ..context import Context, usable
 from ..errors import BadType, GraphError, ShapeError
 from ..ndarray.array import NDArray
 from ..ndarray.sparse import zeros as sparse_zeros
@@ -70,7 +70,7 @@ class Executor:
         shared_exec: Executor | None = None,
     ) -> None:
         self._symbol = symbol
-        self._ctx = ctx
+        self._ctx = usable(ctx)
         self._group2ctx = group2ctx
         self._arg_names = symbol.list_arguments()
         self._aux_names = symbol.list_auxiliary_states()

@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import ops, profiler
 from ..autograd import Leaf, Node, Source, anyone, backward, order, state
-from ..context import Context, cpu, current_context
-from ..errors import BadType, ConfigError, GraphError, PSError, ShapeError, UnknownName
+from ..context import Context, cpu, usable
+from ..errors import BadType, GraphError, PSError, ShapeError, UnknownName
 from ..malloc import keep_freed_memory
 from ..ops.quiet import SILENT, enter, leave
 from ..ops.registry import Op
@@ -188,7 +188,7 @@ class NDArray:
     def copyto(self, other: NDArray | Context) -> NDArray:
         """Copy into `other`, an array of this shape, or onto the device `other`. Returns the copy."""
         if isinstance(other, Context):
-            return NDArray(self._data.copy(), _usable(other))
+            return NDArray(self._data.copy(), usable(other))
         if not isinstance(other, NDArray):
             raise TypeError(f"copyto: wanted an NDArray or a Context, given {type(other).__name__}")
         if other.shape != self.shape:
@@ -561,14 +561,6 @@ keep_freed_memory()  # a fresh page costs more than the arithmetic done in it: r
 # -- making arrays -------------------------------------------------------------------------------------------
 
 
-def _usable(ctx: Context | None) -> Context:
-    """The context, or the current one. Raises ConfigError for a device that is not there."""
-    ctx = ctx or current_context()
-    if ctx.device_type == "gpu":
-        raise ConfigError(f"{ctx}: this machine has no GPU that psdist can use; use mx.cpu()")
-    return ctx
-
-
 def _shape(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, int | np.integer):
         shape = (shape,)
@@ -589,14 +581,14 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
     if isinstance(source_array, NDArray):
         if source_array.stype != "default":
             return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
-        return NDArray(np.array(source_array._data, dtype=dtype), _usable(ctx or source_array._ctx))
+        return NDArray(np.array(source_array._data, dtype=dtype), usable(ctx or source_array._ctx))
     if type(source_array).__module__.startswith("scipy.sparse"):
         return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
     try:
         data = np.array(source_array, dtype=np.float32 if dtype is None else dtype)
     except (TypeError, ValueError) as e:
         raise BadType(f"array: cannot make an array of {type(source_array).__name__}: {e}") from e
-    return NDArray(data, _usable(ctx))
+    return NDArray(data, usable(ctx))
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray:
@@ -620,26 +612,26 @@ def empty(shape: Any, ctx: Context | None = None, dtype: Any = None, stype: str 
     """An array whose elements are not set."""
     if stype not in (None, "default"):
         return _call_sparse("empty", stype, shape, ctx, dtype)  # type: ignore[no-any-return]
-    return NDArray(np.empty(_shape(shape), dtype or np.float32), _usable(ctx))
+    return NDArray(np.empty(_shape(shape), dtype or np.float32), usable(ctx))
 
 
 def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of zeros."""
     if kwargs.get("stype") not in (None, "default"):
         return _call_sparse("zeros", kwargs["stype"], shape, ctx, dtype)  # type: ignore[no-any-return]
-    return _sparse_or(NDArray(np.zeros(_shape(shape), dtype or np.float32), _usable(ctx)), kwargs)
+    return _sparse_or(NDArray(np.zeros(_shape(shape), dtype or np.float32), usable(ctx)), kwargs)
 
 
 def ones(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of ones."""
-    return _sparse_or(NDArray(np.ones(_shape(shape), dtype or np.float32), _usable(ctx)), kwargs)
+    return _sparse_or(NDArray(np.ones(_shape(shape), dtype or np.float32), usable(ctx)), kwargs)
 
 
 def full(
     shape: Any, val: float, ctx: Context | None = None, dtype: Any = None, out: NDArray | None = None
 ) -> NDArray:
     """An array whose elements are all `val`."""
-    made = NDArray(np.full(_shape(shape), val, dtype or np.float32), _usable(ctx))
+    made = NDArray(np.full(_shape(shape), val, dtype or np.float32), usable(ctx))
     return made.copyto(out) if out is not None else made
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from .. import ops
 from ..autograd import Leaf, state
 from ..base import NotSupportedForSparseNDArray
-from ..context import Context
+from ..context import Context, usable
 from ..errors import ConfigError, GraphError, PSError, ShapeError
 from ..ops.sparse import CSR, RowSparse, Sparse
-from .array import NDArray, _usable
+from .array import NDArray
 from .array import array as _dense_array
 from .array import zeros as _dense_zeros
 from .invoke import function_of, invoke, split_arguments
@@ -54,7 +54,7 @@ class BaseSparseNDArray(NDArray):
 
     def __init__(self, held: Sparse, ctx: Context | None = None) -> None:
         self._held = held
-        self._ctx = _usable(ctx)
+        self._ctx = usable(ctx)
         self._source = None
 
     @property

@@ -8,6 +8,7 @@ import pytest
 
 import psdist as mx
 from psdist.errors import ConfigError
+from psdist.executor import explain
 
 from . import models
 
@@ -86,3 +87,13 @@ def test_a_picture_without_graphviz_says_how_to_get_it(lenet, tmp_path, monkeypa
         ConfigError, match=r"drawing needs graphviz: pip install 'psdist\[graph\]'; or name a .dot file"
     ):
         lenet.explain(picture=tmp_path / "plan.svg")
+
+
+def test_the_picture_names_gradients_and_thickens_what_takes_long():
+    symbol, shapes = models.MODELS["mlp"]()
+    plan = symbol.simple_bind(mx.cpu(), **shapes)._plan(True)
+    slow = next(i for i in plan.instrs if i.title == "matmul")
+    text = explain.picture(plan, {id(i): 2500.0 if i is slow else 1.0 for i in plan.instrs})
+    assert "gradient of fc0_weight" in text
+    assert text.count("penwidth=3") == 1
+    assert "2.5 ms" in text

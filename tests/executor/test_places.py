@@ -3,6 +3,7 @@
 import pytest
 
 import psdist as mx
+from psdist.errors import ConfigError
 
 
 def test_simple_bind_puts_arguments_where_their_group_lives_and_passes_over_shapes_of_others():
@@ -18,3 +19,11 @@ def test_simple_bind_puts_arguments_where_their_group_lives_and_passes_over_shap
         net.simple_bind(mx.cpu(0), dta=(4, 5))
     with pytest.raises(mx.MXNetError, match="simple_bind: no argument 'grad_rq'; did you mean 'grad_req'"):
         net.simple_bind(mx.cpu(0), data=(4, 5), grad_rq="null")
+
+
+def test_binding_to_a_gpu_that_is_not_there_is_refused():
+    x = mx.sym.Variable("x")
+    with pytest.raises(
+        ConfigError, match=r"gpu\(1\): this machine has no GPU that psdist can use; use mx.cpu\(\)"
+    ):
+        (x * 2).simple_bind(mx.gpu(1), x=(2,))
