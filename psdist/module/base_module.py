@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -420,4 +421,4 @@ def check_names(symbol: Any, names: Sequence[str], what: str, *, must: bool) -> 
             )
             if must:
                 raise ConfigError(text)
-            logging.warning(text)
+            warnings.warn(text, stacklevel=3)  # logging.warning would configure the root logger
