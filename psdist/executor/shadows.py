@@ -44,6 +44,9 @@ class Shadows:
             a._assign(NDArray(found[1]))
 
 
+_FEW_ROWS = ("Embedding", "_contrib_SparseEmbedding", "dot")
+
+
 def gradient_array(like: NDArray, is_sparse: bool) -> NDArray:
     """An array for the gradient of `like`."""
     made = NDArray(np.zeros(like.shape, like.dtype), like.context)
@@ -51,8 +54,8 @@ def gradient_array(like: NDArray, is_sparse: bool) -> NDArray:
 
 
 def sparse_gradients(symbol: Symbol) -> set[str]:
-    """The arguments whose gradient has few rows: of `Embedding(sparse_grad=True)`, and of a product whose left side
-    is a csr variable."""
+    """The arguments whose gradient has few rows: of `Embedding(sparse_grad=True)`, of `SparseEmbedding`, and of a
+    product whose left side is a csr variable."""
     nodes = topological(symbol._heads)
     uses: dict[int, int] = {}
     for n in nodes:
@@ -60,13 +63,15 @@ def sparse_gradients(symbol: Symbol) -> set[str]:
             uses[id(source)] = uses.get(id(source), 0) + 1
     found = set()
     for n in nodes:
-        if n.op is None or n.op.name not in ("Embedding", "dot") or len(n.inputs) != 2:
+        if n.op is None or n.op.name not in _FEW_ROWS or len(n.inputs) != 2:
             continue
         left, right = n.inputs[0][0], n.inputs[1][0]
         if right.op is not None or uses[id(right)] != 1:
             continue
         if n.op.name == "Embedding":
             sparse = bool(n.params.get("sparse_grad"))
+        elif n.op.name == "_contrib_SparseEmbedding":
+            sparse = True
         else:
             sparse = (
                 left.op is None and left.attrs.get("__storage_type__") == "2" and not n.params["transpose_b"]

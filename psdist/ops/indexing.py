@@ -90,6 +90,18 @@ def _(g: Array, _y: Array, data: Array, weight: Array, /, *, input_dim: int, **_
     return None, add_rows(g.reshape(-1, weight.shape[1]), positions(data, input_dim).reshape(-1), input_dim)
 
 
+@op("(*r), (input_dim, output_dim) -> (*r, output_dim)", types="I, T -> T")
+def _contrib_SparseEmbedding(data: Array, weight: Array, /, *, input_dim: int, output_dim: int,
+                             dtype: DType = FLOAT32, deterministic: bool = False) -> Any:  # fmt: skip
+    """Embedding whose weight gets a row_sparse gradient, of the rows looked up. It is `deterministic` always."""
+    return np.take(weight, positions(data, input_dim), axis=0, mode="clip")
+
+
+@_contrib_SparseEmbedding.gradient
+def _(g: Array, _y: Array, data: Array, weight: Array, /, *, input_dim: int, **_: Any) -> Any:
+    return None, add_rows(g.reshape(-1, weight.shape[1]), positions(data, input_dim).reshape(-1), input_dim)
+
+
 @op("(n, m), (n) -> (n)", types="T, I -> T")
 def batch_take(a: Array, indices: Array, /) -> Any:
     """From each row the element at its index."""

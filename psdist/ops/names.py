@@ -14,4 +14,3 @@ tanh trunc where zeros_like
 for _name in _SPARSE:
     if find(f"_sparse_{_name}") is None:
         also_known_as(_name, f"_sparse_{_name}")
-also_known_as("Embedding", "_contrib_SparseEmbedding")

@@ -65,3 +65,15 @@ def test_a_module_steps_lazily_as_mxnet_does():
     # MXNet 1.9.1's numbers: rows that a batch does not have neither decay nor go on by momentum
     np.testing.assert_allclose(train(True), [0.9006, 0.8326, 0.965, 0.965, 1, 1], rtol=1e-6)
     np.testing.assert_allclose(train(False), [0.9006, 0.8326, 0.92385, 0.9466, 0.9711, 0.9711], rtol=1e-6)
+
+
+def test_a_sparse_embedding_has_a_row_sparse_gradient_of_the_rows_looked_up():
+    rows = mx.sym.contrib.SparseEmbedding(
+        mx.sym.var("data"), input_dim=5, output_dim=3, deterministic=True, name="e"
+    )
+    e = rows.simple_bind(mx.cpu(), data=(3,))
+    e.arg_dict["data"][:] = [3, 1, 3]
+    e.forward(is_train=True)
+    e.backward(mx.nd.ones((3, 3)))
+    assert e.grad_dict["e_weight"].stype == "row_sparse"
+    assert e.grad_dict["e_weight"].asnumpy().tolist() == [[0] * 3, [1] * 3, [0] * 3, [2] * 3, [0] * 3]

@@ -156,6 +156,10 @@ EXAMPLES = {
         Example(ints(5, 2, 3, dtype=d), (5, 4), input_dim=5, output_dim=4, grad=False)
         for d in (None, "int32")
     ],
+    "_contrib_SparseEmbedding": [
+        Example(ints(5, 2, 3, dtype=d), (5, 4), input_dim=5, output_dim=4, grad=False)
+        for d in (None, "int32")
+    ],
     "batch_take": [Example((4, 3), ints(3, 4, dtype="int32"), grad=False)],
     "pick": [
         Example((3, 4), ints(4, 3), **p)
