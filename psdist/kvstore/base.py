@@ -172,13 +172,14 @@ class KVStore(ABC):
 
     def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
         """Read the rows `row_ids` of the keys' values into `out`: for each key a row_sparse array or a list of them,
-        and as many arrays of row numbers (or one for all). The arrays then store these rows only.
+        and as many arrays of row numbers (or one for all). The arrays then store these rows only. A module's
+        parameter that was declared row_sparse is a dense array, whose other rows stay.
 
         Raises UnknownKey, BadValue.
         """
         for k, arrays in each("row_sparse_pull", key, out) if out is not None else ():
             for a in arrays:
-                if getattr(a, "stype", None) != "row_sparse":
+                if getattr(a, "stype", None) != "row_sparse" and not getattr(a, "_takes_rows", False):
                     kind = getattr(a, "stype", type(a).__name__)
                     raise BadValue(
                         f"row_sparse_pull {k!r}: `out` is {kind}; wanted row_sparse arrays, or use pull"

@@ -41,6 +41,13 @@ def split_batch(batch_size: int, workloads: Sequence[float]) -> list[slice]:
     return slices
 
 
+class _Table(NDArray):
+    """A parameter declared row_sparse: dense here, and what `KVStore.row_sparse_pull` may write rows into."""
+
+    __slots__ = ()
+    _takes_rows = True
+
+
 _MAX_BOUND = (
     4  # shapes of batches whose executors are kept: training's, evaluation's, and their last batches'
 )
@@ -139,6 +146,7 @@ class DataParallelExecutorGroup:
         dtypes = {desc.name: desc.dtype for desc in inputs}
         arg_types, _, aux_types = self.symbol.bound_types(**dtypes)
         before = shared.execs[k] if shared is not None else None
+        tables = {name for name, a in self.symbol.attr_dict().items() if a.get("__storage_type__") == "1"}
 
         def make(
             name: str, shape: tuple[int, ...], dtype: Any, known: Mapping[str, NDArray] | None
@@ -150,7 +158,7 @@ class DataParallelExecutorGroup:
                 return old
             if old is not None and name in self.param_names:
                 raise ShapeError(f"{name} has shape {old.shape}; these inputs would make it {shape}")
-            return zeros(shape, ctx, dtype)
+            return _Table(np.zeros(shape, dtype), ctx) if name in tables else zeros(shape, ctx, dtype)
 
         args, grads = {}, {}
         sparse = sparse_gradients(self.symbol)

@@ -37,6 +37,7 @@ class NDArray:
 
     __slots__ = ("__weakref__", "_ctx", "_data", "_source")
     __array_priority__ = 1000.0  # NumPy leaves arithmetic with us to us
+    _takes_rows = False  # whether a store may write single rows into it, though it is dense
 
     _data: np.ndarray[tuple[int, ...], np.dtype[Any]]
     _ctx: Context
