@@ -717,9 +717,10 @@ class CustomMetric(EvalMetric):
         for pred, label in zip(preds, labels, strict=False):  # outputs beyond the labels are the extra ones
             value = self._feval(_numpy(label), _numpy(pred))
             if isinstance(value, tuple):
-                self._add(*value)
+                total, count = value
+                self._add(float(total), count)
             else:
-                self._add(value, 1)
+                self._add(float(value), 1)  # a sum of NumPy's float32 would stay one
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError(f"{self.name}: a metric made from a function cannot be described")

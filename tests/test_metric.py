@@ -138,3 +138,11 @@ def test_a_script_s_own_metric_is_reset_whole_when_a_window_begins():
     metric.reset_local()
     metric.update(None, [mx.nd.zeros((2,)), mx.nd.zeros((2,))])
     assert metric.get_name_value() == [("a", 0.0), ("b", 0.0)]
+
+
+def test_a_custom_metric_sums_in_double_precision():
+    metric = mx.metric.CustomMetric(lambda label, pred: np.float32(0.1))
+    for _ in range(1000):
+        metric.update([mx.nd.array([0])], [mx.nd.array([0])])
+    assert metric.get()[1] == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+    assert type(metric.get()[1]) is float

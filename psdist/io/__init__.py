@@ -1,6 +1,6 @@
 """Batches from anywhere: what a batch is, and the iterators that make them."""
 
-from .arrays import NDArrayIter
+from .arrays import NDArrayIter, _init_data  # noqa: F401 - scripts call it
 from .batch import DataBatch, DataDesc, DataIter
 from .csv import CSVIter
 from .image_record import ImageRecordInt8Iter, ImageRecordIter, ImageRecordUInt8Iter

@@ -73,6 +73,11 @@ class NDArrayIter(DataIter):
         """The labels of a batch."""
         return [self._describe(name, value) for name, value in self.label]
 
+    @property
+    def data_list(self) -> list[NDArray]:
+        """The arrays themselves, data first, then labels; writing into one changes the batches to come."""
+        return [value for _, value in (*self.data, *self.label)]
+
     def _describe(self, name: str, value: NDArray) -> DataDesc:
         return DataDesc(name, (self.batch_size, *value.shape[1:]), value.dtype, self.layout)
 
@@ -163,6 +168,16 @@ def _named(source: Any, default_name: str) -> list[tuple[str, NDArray]]:
             value = array(value if type(value).__module__.startswith("scipy.sparse") else np.asarray(value))
         out.append((name, value))
     return out
+
+
+def _init_data(data: Any, allow_empty: bool, default_name: str) -> list[tuple[str, NDArray]]:
+    """As `_named`, by the name that scripts call, to give an iterator other labels than it was made with."""
+    if data is None:
+        data = []
+    found = _named(data, default_name)
+    if not found and not allow_empty:
+        raise ConfigError(f"_init_data: no {default_name} given")
+    return found
 
 
 def _join(a: NDArray, b: NDArray) -> NDArray:

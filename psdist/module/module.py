@@ -109,7 +109,9 @@ class Module(BaseModule):
         arg_params, aux_params = self.get_params()
         checkpoint.save_checkpoint(prefix, epoch, self._symbol, arg_params, aux_params, remove_amp_cast)
         if save_optimizer_states:
-            self.save_optimizer_states(f"{prefix}-{epoch:04d}.states")
+            states = f"{prefix}-{epoch:04d}.states"
+            self.save_optimizer_states(states)
+            logging.info('Saved optimizer state to "%s"', states)
 
     # --- descriptions -------------------------------------------------------------------------------
 

@@ -77,3 +77,18 @@ def test_csr_rows_are_shuffled_with_their_labels_also_scipys():
             assert (batch.data[0].asnumpy().sum(axis=1) == batch.label[0].asnumpy()).all()
         with pytest.raises(NotImplementedError):
             mx.io.NDArrayIter({"x": source}, batch_size=3)
+
+
+def test_writing_into_the_arrays_of_an_iterator_changes_its_batches():
+    it = mx.io.NDArrayIter({"data": np.zeros((4, 2))}, {"label": np.zeros(4)}, batch_size=2)
+    it.data_list[1][:] = [1, 2, 3, 4]
+    assert [b.label[0].asnumpy().tolist() for b in it] == [[1, 2], [3, 4]]
+
+
+def test_an_iterator_can_be_given_labels_of_another_name():
+    it = mx.io.NDArrayIter(np.zeros((4, 2)), np.zeros(4), batch_size=2)
+    it.label = mx.io._init_data(np.ones(4), allow_empty=True, default_name="svm_label")
+    assert it.provide_label[0].name == "svm_label"
+    assert next(iter(it)).label[0].asnumpy().tolist() == [1, 1]
+    with pytest.raises(ConfigError, match="no svm_label given"):
+        mx.io._init_data(None, allow_empty=False, default_name="svm_label")

@@ -538,3 +538,42 @@ def test_a_manager_runs_a_symbol_over_devices():
         found = {n: mx.nd.zeros(s) for n, s in shapes.items()}
         manager.copy_to(found, {n: mx.nd.zeros((8,)) for n in manager.aux_names})
         assert all((found[n].asnumpy() == v.asnumpy()).all() for n, v in values.items())
+
+
+def test_a_label_that_the_symbol_lacks_is_a_warning_and_leaves_logging_alone(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    symbol = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2)
+    with pytest.warns(UserWarning, match="label_names has 'softmax_label', which is no argument"):
+        mx.mod.Module(symbol)
+    assert logging.root.handlers == []  # a script's logging.basicConfig still has its say
+
+
+def sparse_classifier(num_features):
+    x = mx.sym.var("data", stype="csr")
+    weight = mx.sym.var("weight", shape=(num_features, 2), stype="row_sparse", init=mx.init.Normal(0.1))
+    return mx.sym.SoftmaxOutput(mx.sym.sparse.dot(x, weight), name="softmax")
+
+
+def test_rows_of_a_row_sparse_parameter_are_pulled_into_a_module():
+    mod = mx.mod.Module(sparse_classifier(5))
+    mod.bind([("data", (2, 5))], [("softmax_label", (2,))])
+    mod.init_params()
+    store = mx.kv.create("local")
+    mod.init_optimizer(kvstore=store)
+    on_devices = mod._exec_group.param_arrays[mod._exec_group.param_names.index("weight")]
+    before = on_devices[0].asnumpy()
+    store.row_sparse_pull("weight", on_devices, row_ids=[mx.nd.array([1, 3], dtype="int64")])
+    assert (on_devices[0].asnumpy() == before).all()
+    store.push("weight", mx.nd.sparse.row_sparse_array(([[1, 1], [1, 1]], [2, 3]), shape=(5, 2)))
+    store.row_sparse_pull("weight", on_devices, row_ids=[mx.nd.array([3], dtype="int64")])
+    assert np.flatnonzero((on_devices[0].asnumpy() != before).any(axis=1)).tolist() == [3]
+
+
+def test_saved_optimizer_states_are_told_of(tmp_path, caplog):
+    mod = mx.mod.Module(sparse_classifier(5))
+    mod.bind([("data", (2, 5))], [("softmax_label", (2,))])
+    mod.init_params()
+    mod.init_optimizer()
+    with caplog.at_level(logging.INFO):
+        mod.save_checkpoint(str(tmp_path / "m"), 3, save_optimizer_states=True)
+    assert f'Saved optimizer state to "{tmp_path / "m"}-0003.states"' in caplog.text
