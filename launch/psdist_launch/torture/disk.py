@@ -20,11 +20,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 from psdist_server import snapshot
+from psdist_server.parts import part_place
 from psdist_server.taking import Taken
 
 from psdist.failpoints import Failpoints
-from psdist.wire.messages import CopySlices, key_number
+from psdist.table import split
+from psdist.wire.messages import CopyRows, CopySlices, key_number
 
 if TYPE_CHECKING:
     from .world import World
@@ -151,6 +154,8 @@ class Disk:
                     for message in messages:
                         if isinstance(message, CopySlices):
                             self._compare(one.step, message)
+                        elif isinstance(message, CopyRows) and message.is_open:
+                            self._compare_rows(one.step, message)
             except snapshot.BadSnapshot as e:
                 if is_honest:
                     oracle.violation(f"{step}, then the power failed: {e}")
@@ -167,6 +172,15 @@ class Disk:
             for _ in range(count):
                 next(values)
             self._world.oracle.kept((key_number(name), offset), f"snapshot {step}", clock, value)
+
+    def _compare_rows(self, step: int, message: CopyRows) -> None:
+        """Of a table that is small enough for one portion."""
+        ids, _, data, *_ = message.values
+        rows = split(np.arange(message.shape[0]), message.num_parts)[message.part]
+        value = np.zeros((len(rows), *message.shape[1:]), data.dtype)
+        value[np.searchsorted(rows, ids)] = data.reshape(len(ids), *message.shape[1:])
+        place = part_place(key_number(message.name), message.part)
+        self._world.oracle.kept(place, f"snapshot {step}", message.clock, value.reshape(-1))
 
 
 class _Small:

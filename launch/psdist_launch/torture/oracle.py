@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psdist_server.parts import part_place
 from psdist_worker.plan import KeyInfo, key_info
 
 from psdist.optimizer import from_wire
+from psdist.table import split
 from psdist.wire import key_name, key_number
 
 from .processes import Process, WorkerProcess
@@ -111,6 +113,14 @@ class Oracle:
             for s in info.slices:
                 place = self._places[number, s.offset] = _Place(spec, s.offset, s.length, self._num)
                 place.expected = [value[s.offset : s.offset + s.length] for value in values]
+        if (spec_of := scenario.table) is not None:
+            number, num_rows = key_number(key_name(spec_of.key)), spec_of.num_rows
+            values = expected_values(scenario, spec_of) if has_rounds else []
+            for part, rows in enumerate(split(np.arange(num_rows), scenario.num_servers)):
+                length = len(rows) * spec_of.length // num_rows
+                place = self._places[part_place(number, part)] = _Place(spec_of, 0, length, self._num)
+                place.label = f"part {part} of {spec_of.key!r}"
+                place.expected = [value.reshape(num_rows, -1)[rows].reshape(-1) for value in values]
         self._last_deal: list[
             int
         ] = []  # the workers that were there for the last who found nothing more to learn
@@ -223,6 +233,8 @@ class Oracle:
             portions = self._decode_portions(who, place, value)
             return None if portions is None else [portions] * self._num
         held = []
+        if not value.size:  # a part without rows
+            return place.made.copy()
         for column in range(self._num):
             sums = value[(column - place.offset) % self._num :: self._num].tolist()
             total = sums[0]

@@ -13,14 +13,17 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from psdist_server.membership import Membership
+from psdist_server.parts import TablePart
 from psdist_server.scheduler import Scheduler
 from psdist_server.server import Server
 from psdist_server.shard import SCHEDULER
 from psdist_worker import client as rules
 
 from psdist.settings import Settings
+from psdist.table import split
 from psdist.wire import BadMessage
 from psdist.wire.messages import VERSION, Abort, Error, Hello, Lost, Message, View
 
@@ -259,7 +262,11 @@ class ServerProcess(Process):
         shards += [(one.shard, True) for one in self._rules.backups.values()]
         for shard, is_copy in shards:
             for place, piece in shard.slices.items():
-                yield place, piece.value, piece.clock, is_copy
+                if isinstance(piece, TablePart):
+                    rows = split(np.arange(piece.key.shape[0]), piece.num_parts)[piece.part]
+                    yield place, piece.table.read(rows).reshape(-1), piece.clock, is_copy
+                else:
+                    yield place, piece.value, piece.clock, is_copy
 
     def handle(self, source: bytes, message: Message) -> None:
         now = self.clock.read()

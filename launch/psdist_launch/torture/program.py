@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from psdist_worker.client import SCHEDULER, Call, Reply, Request
+from psdist_worker.client import SCHEDULER, Call, Client, Reply, Request
 from psdist_worker.plan import KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
 
 from psdist.errors import PSError
@@ -23,6 +23,7 @@ from psdist.wire import messages as m
 from psdist.wire.spans import Spans
 
 from .scenario import CLOSE_TIMEOUT_S, REQUEST_TIMEOUT_S, Scenario, Step
+from .table import Table
 
 if TYPE_CHECKING:
     from .processes import WorkerProcess
@@ -41,13 +42,14 @@ class Script:
     def __init__(self, worker: WorkerProcess, scenario: Scenario) -> None:
         self.waits_for: Wait | None = None
         self.step = 0  # how many steps are done
-        self._worker = worker
-        self._scenario = scenario
-        self._client = worker.client
-        self._oracle = worker.world.oracle
+        self.worker = worker
+        self.scenario = scenario
+        self.client: Client = worker.client
+        self.oracle = worker.world.oracle
         self._infos: list[KeyInfo] = []
+        self.table: Table | None = None
         self._layouts = Layouts()
-        self._staleness = scenario.staleness
+        self.staleness = scenario.staleness
         self._barriers = 0
         self._in_flight = 0  # calls in the background
         self._error: PSError | None = None  # of one of them
@@ -57,18 +59,18 @@ class Script:
 
     @property
     def rank(self) -> int:
-        return self._client.rank
+        return self.client.rank
 
     def start(self) -> None:
-        join = self._call(1)
-        self._client.start("tcp://scheduler:1", join, self._worker.clock.read())
+        join = self.call(1)
+        self.client.start("tcp://scheduler:1", join, self.worker.clock.read())
         self.waits_for = join
 
     # --- the script's thread ----------------------------------------------------------------------
 
     def go_on(self) -> None:
         """Run until the script has to wait."""
-        if self._is_running or not self._worker.is_awake:
+        if self._is_running or not self.worker.is_awake:
             return
         self._is_running = True
         try:
@@ -78,9 +80,9 @@ class Script:
                 if isinstance(self.waits_for, float):
                     self._sleep(self.waits_for)
         except StopIteration:
-            self._worker.end(0, "trained")
+            self.worker.end(0, "trained")
         except PSError as e:
-            self._worker.fail(e)
+            self.worker.fail(e)
         finally:
             self._is_running = False
 
@@ -99,7 +101,7 @@ class Script:
             self._is_asleep = False
             self.go_on()
 
-        worker = self._worker
+        worker = self.worker
         worker.world.events.after(seconds, lambda: worker.take(woken))
 
     def describe_wait(self) -> str:
@@ -112,45 +114,54 @@ class Script:
     # --- training ---------------------------------------------------------------------------------
 
     def _train(self) -> Generator[Wait, None, None]:
-        scenario, random = self._scenario, self._worker.world.random
+        scenario, random = self.scenario, self.worker.world.random
         yield from self._declare()
         like = self.rank % scenario.num_workers  # one more worker does as another does
         steps = scenario.programs[like]
-        begins = max([info.clock for info in self._infos], default=0)
+        infos = self._infos if self.table is None else [*self._infos, self.table.info]
+        begins = max([info.clock for info in infos], default=0)
         for i, step in list(enumerate(steps))[begins:]:
             yield random.expovariate(1 / scenario.think_s[like])
             if step.staleness is not None:
                 yield from self._turn_dial(step.staleness)
             groups = [[info] for info in self._infos] if step.each_key else [self._infos]
+            if self.table is not None:
+                self.worker.submit(self._new_rates(i, step))
+                # first, and not waited for: a newcomer may begin it a round earlier than the other keys, or later
+                yield from self.table.push()
             for infos in groups:
                 yield from self._push(infos, i, step)
             if step.pulls and not step.fuses:
                 for infos in groups:
                     yield self._pull(infos)
+            if step.pulls and self.table is not None:
+                yield self.table.pull()
             if step.barrier:
                 yield self._barrier()
             self.step = i + 1
-            self._worker.num_steps += 1
-            self._oracle.stepped(self._worker)
+            self.worker.num_steps += 1
+            self.oracle.stepped(self.worker)
         yield lambda: not self._in_flight
         if self._error is not None:
             raise self._error
         yield self._pull(self._infos)
+        if self.table is not None:
+            yield self.table.pull()
         call = Call(1, CLOSE_TIMEOUT_S, lambda call: None)
-        self._worker.leave(call)
+        self.worker.leave(call)
         yield call
 
     def _train_portions(self) -> Generator[Wait, None, None]:
         """Learn from the portions that are this worker's, as psdist.io's PortionIter hands them out."""
-        scenario, random = self._scenario, self._worker.world.random
+        scenario, random = self.scenario, self.worker.world.random
         yield from self._declare()
         like = self.rank % scenario.num_workers
         steps = scenario.programs[like]
         share: list[int] = []
         mine: list[int] = []
         while True:
-            assert self._client.view is not None
-            ranks = sorted(m.rank for m in self._client.view.members if m.role == "worker")
+            assert self.client.view is not None
+            ranks = sorted(m.rank for m in self.client.view.members if m.role == "worker")
             if ranks != share:
                 share = ranks
                 mine = yield from self._deal(ranks)
@@ -164,15 +175,15 @@ class Script:
             if step.pulls and not step.fuses:
                 yield self._pull(self._infos)
             self.step += 1
-            self._worker.num_steps += 1
-            self._oracle.stepped(self._worker)
+            self.worker.num_steps += 1
+            self.oracle.stepped(self.worker)
         yield lambda: not self._in_flight
-        self._oracle.learned_all(self._worker, share)
+        self.oracle.learned_all(self.worker, share)
         if self._error is not None:
             raise self._error
         yield self._pull(self._infos)
         call = Call(1, CLOSE_TIMEOUT_S, lambda call: None)
-        self._worker.leave(call)
+        self.worker.leave(call)
         yield call
 
     def _deal(self, ranks: list[int]) -> Generator[Wait, None, list[int]]:
@@ -184,14 +195,14 @@ class Script:
                 found.append(Spans(reply.bounds))
 
         yield lambda: not self._in_flight
-        shards = range(self._client.num_servers)
-        yield self._ask([(shard, m.GetPortions(self._client.next_seq())) for shard in shards], take)
+        shards = range(self.client.num_servers)
+        yield self.ask([(shard, m.GetPortions(self.client.next_seq())) for shard in shards], take)
         applied = functools.reduce(operator.and_, found) if found else Spans()
-        missing = applied.missing(self._scenario.num_portions)
+        missing = applied.missing(self.scenario.num_portions)
         return [p for p in missing if p % len(ranks) == ranks.index(self.rank)]
 
     def _declare(self) -> Generator[Wait, None, None]:
-        scenario, client = self._scenario, self._client
+        scenario, client = self.scenario, self.client
         begins: dict[int, int] = {}
         if client.is_late:
             begins = yield from self._catch_up()
@@ -212,16 +223,18 @@ class Script:
             info.clock = info.acknowledged = begins.get(info.number, 0)
         gives = client.leads and not all(info.number in begins for info in self._infos)
         flats = [scenario.initial[spec.key].copy() for spec in scenario.keys] if gives else None
-        yield self._ask(list(init_messages(self._infos, flats, client.next_seq)))
+        yield self.ask(list(init_messages(self._infos, flats, client.next_seq)))
+        if scenario.table is not None and not scenario.num_portions:
+            self.table = Table(self, scenario.table, begins)
+            yield self.table.declare()
         if scenario.optimizer is not None and not client.is_late:
             name, numbers = scenario.optimizer
             lr, wd = scenario.rates
-            wd_mult = {
-                key_name(spec.key): 0.0 for spec in scenario.keys if spec.is_exact and scenario.decodes
-            }
+            specs = (*scenario.keys, scenario.table) if scenario.table is not None else scenario.keys
+            wd_mult = {key_name(spec.key): 0.0 for spec in specs if spec.is_exact and scenario.decodes}
             if client.leads:
                 yield self._ask_servers(
-                    lambda seq: m.SetOptimizer(seq, name, dict(numbers), lr, wd, {}, wd_mult)
+                    lambda seq: m.SetOptimizer(seq, name, dict(numbers), lr, wd, {}, wd_mult, True)
                 )
             yield self._barrier()
 
@@ -234,55 +247,53 @@ class Script:
             for number, clock in zip(reply.keys, reply.clocks, strict=True):
                 clocks[number] = max(clock, clocks.get(number, 0))
 
-        next_seq, shards = self._client.next_seq, range(self._client.num_servers)
-        yield self._ask([(shard, m.Join(next_seq())) for shard in shards], take)
+        next_seq, shards = self.client.next_seq, range(self.client.num_servers)
+        yield self.ask([(shard, m.Join(next_seq())) for shard in shards], take)
         begins = [*clocks], [*clocks.values()]
-        yield self._ask([(shard, m.Begin(next_seq(), *begins)) for shard in shards])
-        assert self._client.view is not None
-        self._barriers = int(self._client.view.meetings.get("", 0) or 0)
+        yield self.ask([(shard, m.Begin(next_seq(), *begins)) for shard in shards])
+        assert self.client.view is not None
+        self._barriers = int(self.client.view.meetings.get("", 0) or 0)
         return clocks
 
     def _turn_dial(self, staleness: int) -> Generator[Wait, None, None]:
         yield lambda: not self._in_flight
-        if self._client.leads:
+        if self.client.leads:
             yield self._ask_servers(lambda seq: m.SetStaleness(seq, staleness))
-        self._staleness = staleness
+        self.staleness = staleness
 
     # --- what store.py does -----------------------------------------------------------------------
 
-    def _call(self, num_requests: int, done: Callable[[Call], None] | None = None) -> Call:
+    def call(self, num_requests: int, done: Callable[[Call], None] | None = None) -> Call:
         return Call(num_requests, REQUEST_TIMEOUT_S, done or (lambda call: None))
 
-    def _ask(
+    def ask(
         self, messages: Sequence[tuple[int, Any]], deliver: Callable[[Reply], None] | None = None
     ) -> Call:
-        call = self._call(len(messages))
-        self._worker.submit([Request(peer, message, call, deliver=deliver) for peer, message in messages])
+        call = self.call(len(messages))
+        self.worker.submit([Request(peer, message, call, deliver=deliver) for peer, message in messages])
         return call
 
     def _ask_servers(self, message: Callable[[int], Any]) -> Call:
-        return self._ask(
-            [(rank, message(self._client.next_seq())) for rank in range(self._client.num_servers)]
-        )
+        return self.ask([(rank, message(self.client.next_seq())) for rank in range(self.client.num_servers)])
 
     def _barrier(self) -> Call:
-        message = m.Barrier(self._client.next_seq(), "", self._barriers)
+        message = m.Barrier(self.client.next_seq(), "", self._barriers)
         self._barriers += 1
-        return self._ask([(SCHEDULER, message)])
+        return self.ask([(SCHEDULER, message)])
 
     def _push(
         self, infos: list[KeyInfo], i: int, step: Step, portion: int = -1
     ) -> Generator[Wait, None, None]:
-        ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
+        ahead = _ROUNDS_AHEAD + max(self.staleness, 0)
         yield lambda: all(info.clock - info.acknowledged < ahead for info in infos)
         layout = self._layouts.layout(tuple(info.key for info in infos), lambda: infos)
-        data = self._scenario.data
+        data = self.scenario.data
         if portion < 0:
-            flats = [data[info.key][self._worker.column, info.clock] for info in infos]
+            flats = [data[info.key][self.worker.column, info.clock] for info in infos]
         else:
             flats = [np.full(math.prod(info.shape), -(4.0**portion), info.dtype) for info in infos]
         portions = [portion] if portion >= 0 else []
-        requests = self._new_rates(i, step) if infos[0] is self._infos[0] else []
+        requests = self._new_rates(i, step) if infos[0] is self._infos[0] and self.table is None else []
         what = {info.key: info.clock if portion < 0 else portion for info in infos}
 
         def done(call: Call) -> None:
@@ -292,17 +303,17 @@ class Script:
                 return
             for info in infos:
                 info.acknowledged += 1
-                self._oracle.acknowledged(self._worker, info, what[info.key])
+                self.oracle.acknowledged(self.worker, info, what[info.key])
 
-        call = self._call(len(layout.pieces), done)
-        client = self._client
+        call = self.call(len(layout.pieces), done)
+        client = self.client
         view, next_seq = client.view, client.next_seq
         assert view is not None
         for piece in layout.pieces:
             now, values = layout.clocks(piece), slices_of(piece, flats)
             message: m.Push | m.PushPull
             if step.fuses:
-                seen = self._seen([clock + 1 for clock in now])
+                seen = self.seen([clock + 1 for clock in now])
                 message = m.PushPull(
                     next_seq(),
                     view.epoch,
@@ -318,14 +329,14 @@ class Script:
                 message = m.Push(
                     next_seq(), view.epoch, client.ack, piece.numbers, piece.offsets, now, portions, values
                 )
-            deliver = self._reader(layout, piece, self._seen([c + 1 for c in now])) if step.fuses else None
+            deliver = self._reader(layout, piece, self.seen([c + 1 for c in now])) if step.fuses else None
             requests.append(Request(piece.server, message, call, deliver=deliver))
         for info in infos:
-            self._oracle.pushed(self._worker, info, what[info.key])
+            self.oracle.pushed(self.worker, info, what[info.key])
             info.clock += 1
-        self._client.step = max(self._client.step, max(info.clock for info in infos))
+        self.client.step = max(self.client.step, max(info.clock for info in infos))
         self._in_flight += 1
-        self._worker.submit(requests)
+        self.worker.submit(requests)
         if step.fuses or step.waits:
             yield call
 
@@ -339,39 +350,49 @@ class Script:
             self._error = self._error or call.error
 
         self._in_flight += 1
-        servers = range(self._client.num_servers)
-        call = self._call(len(servers), done)
-        next_seq = self._client.next_seq
+        servers = range(self.client.num_servers)
+        call = self.call(len(servers), done)
+        next_seq = self.client.next_seq
         return [Request(rank, m.SetHyper(next_seq(), i, lr, wd), call, _HURRY) for rank in servers]
 
     def _pull(self, infos: list[KeyInfo]) -> Call:
         layout = self._layouts.layout(tuple(info.key for info in infos), lambda: infos)
-        call = self._call(len(layout.pieces))
+        call = self.call(len(layout.pieces))
         requests = []
         for piece in layout.pieces:
-            clocks = self._seen(layout.clocks(piece))
-            message = m.Pull(self._client.next_seq(), piece.numbers, piece.offsets, clocks)
+            clocks = self.seen(layout.clocks(piece))
+            message = m.Pull(self.client.next_seq(), piece.numbers, piece.offsets, clocks)
             requests.append(Request(piece.server, message, call, deliver=self._reader(layout, piece, clocks)))
-        self._worker.submit(requests)
+        self.worker.submit(requests)
         return call
 
-    def _seen(self, clocks: list[int]) -> list[int]:
-        if self._staleness == 0:
+    def begin(self, requests: list[Request]) -> None:
+        """Send what is not waited for."""
+        self._in_flight += 1
+        self.worker.submit(requests)
+
+    def finish(self, call: Call) -> None:
+        """It is answered."""
+        self._in_flight -= 1
+        self._error = self._error or call.error
+
+    def seen(self, clocks: list[int]) -> list[int]:
+        if self.staleness == 0:
             return clocks
-        if self._staleness < 0:
+        if self.staleness < 0:
             return [0] * len(clocks)
-        return [max(0, clock - self._staleness) for clock in clocks]
+        return [max(0, clock - self.staleness) for clock in clocks]
 
     def _reader(self, layout: Layout, piece: Piece, min_clocks: list[int]) -> Callable[[Reply], None]:
         """Shows what is read to the oracle."""
         places = list(zip(piece.numbers, piece.offsets, strict=True))
-        promised = self._oracle.promised(places)
+        promised = self.oracle.promised(places)
 
         def deliver(reply: Reply) -> None:
             assert isinstance(reply, m.Values), reply
             for i, place in enumerate(places):
-                self._oracle.read(
-                    self._worker, place, min_clocks[i], reply.clocks[i], reply.values[i], promised[i]
+                self.oracle.read(
+                    self.worker, place, min_clocks[i], reply.clocks[i], reply.values[i], promised[i]
                 )
 
         return deliver

@@ -52,6 +52,7 @@ class KeySpec:
     length: int
     dtype: np.dtype[Any]
     is_exact: bool  # its values tell which pushes they hold
+    num_rows: int = 0  # of a table; 0: an array
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Scenario:
     optimizer: tuple[str, dict[str, float]] | None
     rates: tuple[float, float]  # lr, wd at the beginning
     keys: tuple[KeySpec, ...]
+    table: KeySpec | None  # of which rows are pushed and pulled
     slice_nbytes: int
     replicas: int
     is_elastic: bool
@@ -110,6 +112,7 @@ class Scenario:
                 optimizer = ("lamb", {})  # which looks at whole arrays
         decodes = optimizer == exact
         keys = _draw_keys(rng, mode)
+        is_table = seed % 4 == 1 and (optimizer is None or from_wire(*optimizer).elementwise)
         replicas = min(rng.choice((0, 0, 1, 1, 2)), size.num_servers - 1)
         is_elastic = rng.random() < 0.35 and size.num_workers + _NEWCOMERS <= _MOST_COLUMNS
         faults = draw_faults(rng, size.num_servers, size.num_workers, replicas, is_elastic)
@@ -125,7 +128,9 @@ class Scenario:
             think_s = [3.0 if is_divided else rng.choice((1.0, 3.0)) for _ in lengths]
         stormy = rng.random() < 0.5
         num_columns = size.num_workers + (_NEWCOMERS if is_elastic else 0)
-        data, initial = _draw_data(seed, keys, num_columns, longest, optimizer is not None)
+        table = _table(decodes, num_columns) if is_table else None
+        of_data = (*keys, table) if table is not None else keys
+        data, initial = _draw_data(seed, of_data, num_columns, longest, optimizer is not None)
         return cls(
             seed=seed,
             num_servers=size.num_servers,
@@ -135,6 +140,7 @@ class Scenario:
             optimizer=optimizer,
             rates=(1.0, 0.0) if decodes else (0.125, 0.01),
             keys=keys,
+            table=table,
             slice_nbytes=16384 if len(keys) > 3 or keys[-1].key == "large" else rng.choice((64, 128, 16384)),
             replicas=replicas,
             is_elastic=is_elastic,
@@ -201,6 +207,13 @@ def _draw_keys(rng: random.Random, mode: Mode) -> tuple[KeySpec, ...]:
     if rng.random() < 0.15:
         keys.append(KeySpec("large", 4096, float64, True))  # travels without a copy
     return tuple(keys)
+
+
+def _table(decodes: bool, num_columns: int) -> KeySpec:
+    """A table: its rows have a column for each worker where the pushes are to be told from one another."""
+    if decodes:
+        return KeySpec("table", 9 * num_columns, np.dtype(np.float64), True, 9)
+    return KeySpec("table", 24, np.dtype(np.float32), False, 8)
 
 
 def _draw_programs(
