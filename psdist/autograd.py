@@ -235,6 +235,12 @@ def check_heads(
     return grads
 
 
+def _is_plain(node: Node) -> bool:
+    """Whether its gradients may be computed by its operator's functions, without `backward`'s care."""
+    op = node[0]
+    return node[5] == 1 and type(op) is Op and not op.gradient_asks
+
+
 class Tape:
     """Gradients on their way back: what has arrived at each node and leaf, and which node is next.
 
@@ -274,27 +280,48 @@ class Tape:
         output whose gradient asks for nothing. It is what `backward` and `arrive` would do, without their calls.
         """
         heap, nodes, sums, arrive = self.heap, self.nodes, self.sums, self.arrive
-        while heap:
-            number = -heappop(heap)
-            node = nodes.pop(number)
-            op, params, inputs, outputs, parents, num_visible, _, _ = node
-            if not is_plain or num_visible > 1 or type(op) is not Op or op.gradient_asks:
-                heads = [sums.pop(number, None)]
-                if num_visible > 1:
-                    heads += [sums.pop((number, i), None) for i in range(1, num_visible)]
-                for source, g in zip(parents, backward(node, heads), strict=False):
-                    if source is not None and g is not None:
-                        arrive(source, g)
-                continue
-            g = sums.pop(number)
-            if type(g) is RowSparse:
-                g = g.dense()
+        following: Any = None  # the node that is next without having waited, whose gradient is g
+        g: Any = None
+        while heap or following is not None:
+            if following is not None:
+                node, following = following, None
+            else:
+                number = -heappop(heap)
+                node = nodes.pop(number)
+                if not (is_plain and _is_plain(node)):
+                    heads = [sums.pop(number, None)]
+                    if node.num_visible > 1:
+                        heads += [sums.pop((number, i), None) for i in range(1, node.num_visible)]
+                    for source, g in zip(node.parents, backward(node, heads), strict=False):
+                        if source is not None and g is not None:
+                            arrive(source, g)
+                    continue
+                g = sums.pop(number)
+                if type(g) is RowSparse:
+                    g = g.dense()
+            op, params, inputs, outputs, parents, _, _, _ = node
+            which = -1  # the only input whose gradient is wanted
             if op.gradient_parts is not None and (parents[0] is None or parents[1] is None):
                 which = parents[0] is None
-                grads: Any = [None, None]
-                grads[which] = op.gradient_parts[which](g, *outputs, *inputs)
-            else:
-                grads = op.gradient_kernel(g, *outputs, *inputs, **params)  # type: ignore[misc]
+                g = op.gradient_parts[which](g, *outputs, *inputs)
+            elif len(parents) == 1:
+                which = 0
+                g = op.gradient_kernel(g, *outputs, *inputs, **params)
+                if type(g) is tuple or type(g) is list:
+                    g = g[0]
+            if which >= 0:
+                source, x = parents[which], inputs[which]
+                if source is None or g is None:
+                    continue
+                if x is not None and g.shape != x.shape:
+                    g = unbroadcast(g, x.shape)
+                parent, i = source
+                if not (heap or i) and type(parent) is Node and _is_plain(parent) and parent[7] not in sums:
+                    following = parent  # nobody else waits, so it has received everything
+                else:
+                    arrive(source, g)
+                continue
+            grads: Any = op.gradient_kernel(g, *outputs, *inputs, **params)
             if type(grads) is not tuple and type(grads) is not list:
                 grads = (grads,)
             for source, g, x in zip(parents, grads, inputs, strict=False):
@@ -313,9 +340,9 @@ class Tape:
                 else:
                     sums[number] = g
                     if number < 0:
-                        self.leaves[number] = parent  # type: ignore[assignment]
+                        self.leaves[number] = parent
                     elif number not in nodes:
-                        nodes[number] = parent  # type: ignore[assignment]
+                        nodes[number] = parent
                         heappush(heap, -number)
 
     def of(self, leaf: Leaf) -> Any:

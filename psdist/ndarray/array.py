@@ -421,14 +421,14 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
     number_by = _by_number(reverse, wide.ufunc, True) if reverse is not None else by_number
 
     def forward(self: NDArray, other: Any) -> Any:
-        if not isinstance(other, NDArray):
+        if type(other) is not NDArray and not isinstance(other, NDArray):
             return by_number(self, other) if isinstance(other, _NUMBERS) else _unsupported(other)
         x, y = self._data, other._data
         if x.dtype is not y.dtype and x.dtype != y.dtype:
             raise ShapeError(
                 f"{wide.name}: dtypes {x.dtype} and {y.dtype} differ; convert one with .astype('{x.dtype}')"
             )
-        if profiler.watching.imperative:
+        if watching.imperative:
             return invoke_by_name(wide, self, other)
         token = enter(SILENT)
         try:
@@ -460,6 +460,7 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
     return forward, backward
 
 
+watching = profiler.watching  # read at every operation
 _FLOAT32 = np.dtype(np.float32)
 _constants: dict[float, Any] = {}
 
