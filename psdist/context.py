@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import ClassVar
 
 from .base import classproperty
-from .errors import ConfigError, UnknownName
+from .errors import BadType, ConfigError, UnknownName
 
 __all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus", "usable"]
 
@@ -133,6 +133,8 @@ def current_context() -> Context:
 def usable(ctx: Context | None) -> Context:
     """The context, or the current one. Raises ConfigError for a device that is not there."""
     ctx = ctx or current_context()
+    if not isinstance(ctx, Context):
+        raise BadType(f"ctx is {ctx!r}; wanted a Context, such as mx.cpu()")
     if ctx.device_type == "gpu":
         raise ConfigError(f"{ctx}: this machine has no GPU that psdist can use; use mx.cpu()")
     return ctx

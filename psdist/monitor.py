@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from .errors import ConfigError
+from .errors import BadType, ConfigError
 from .ndarray import NDArray
 
 __all__ = ["Monitor"]
@@ -64,6 +64,8 @@ class Monitor:
 
     def install(self, exe: Monitored) -> None:
         """Watch an executor."""
+        if not hasattr(exe, "set_monitor_callback"):
+            raise BadType(f"install: exe is {type(exe).__name__}; wanted an Executor, as bind gives")
         exe.set_monitor_callback(self.stat_helper, self.monitor_all)
         self.exes.append(exe)
 

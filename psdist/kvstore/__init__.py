@@ -8,6 +8,7 @@ dist_ssp           a cluster; the fastest worker leads the slowest by a bounded 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from typing import Any, cast
@@ -46,7 +47,9 @@ def create(name: str = "local") -> KVStore:
         return LocalKVStore(kind)
     if kind not in _DIST:
         known = ", ".join((*_LOCAL, *_DEVICE, *_DIST))
-        raise ConfigError(f"kvstore.create: no store is named {name!r}; known are {known}")
+        near = difflib.get_close_matches(kind, (*_LOCAL, *_DEVICE, *_DIST), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"kvstore.create: no store is named {name!r}; known are {known}{hint}")
     settings = Settings.read()
     if settings.role != "worker":
         _serve(settings)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import checkpoint, optimizer
 from ..context import Context, cpu
-from ..errors import ConfigError
+from ..errors import ConfigError, ShapeError
 from ..initializer import InitDesc, Uniform
 from ..io import DataDesc
 from ..ndarray import NDArray, sparse
@@ -199,6 +199,10 @@ class Module(BaseModule):
             for name, target in sorted(mine.items()):
                 value = given.get(name) if given is not None else None
                 if value is not None:
+                    if value.shape != target.shape:
+                        raise ShapeError(
+                            f"set_params: '{name}' is {value.shape}; the model's is {target.shape}"
+                        )
                     if value is not target:
                         value.copyto(target)
                 elif given is not None and not allow_missing:

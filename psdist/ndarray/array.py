@@ -6,6 +6,7 @@ call and as little else as possible; everything else goes through `invoke`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -575,6 +576,19 @@ def _shape(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
+_DTYPES = ("float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool")
+
+
+def _dtype(dtype: Any) -> Any:
+    """The dtype, float32 if None. Raises BadType for what is none."""
+    try:
+        return np.dtype(np.float32 if dtype is None else dtype)
+    except TypeError as e:
+        near = difflib.get_close_matches(str(dtype), _DTYPES, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadType(f"dtype is {dtype!r}; wanted one such as 'float32'{hint}") from e
+
+
 def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
     """A copy of `source_array` (numbers, lists, anything NumPy reads, an NDArray) as an NDArray.
 
@@ -587,7 +601,7 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
     if type(source_array).__module__.startswith("scipy.sparse"):
         return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
     try:
-        data = np.array(source_array, dtype=np.float32 if dtype is None else dtype)
+        data = np.array(source_array, dtype=_dtype(dtype))
     except (TypeError, ValueError) as e:
         raise BadType(f"array: cannot make an array of {type(source_array).__name__}: {e}") from e
     return NDArray(data, usable(ctx))
@@ -614,26 +628,26 @@ def empty(shape: Any, ctx: Context | None = None, dtype: Any = None, stype: str 
     """An array whose elements are not set."""
     if stype not in (None, "default"):
         return _call_sparse("empty", stype, shape, ctx, dtype)  # type: ignore[no-any-return]
-    return NDArray(np.empty(_shape(shape), dtype or np.float32), usable(ctx))
+    return NDArray(np.empty(_shape(shape), _dtype(dtype)), usable(ctx))
 
 
 def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of zeros."""
     if kwargs.get("stype") not in (None, "default"):
         return _call_sparse("zeros", kwargs["stype"], shape, ctx, dtype)  # type: ignore[no-any-return]
-    return _sparse_or(NDArray(np.zeros(_shape(shape), dtype or np.float32), usable(ctx)), kwargs)
+    return _sparse_or(NDArray(np.zeros(_shape(shape), _dtype(dtype)), usable(ctx)), kwargs)
 
 
 def ones(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of ones."""
-    return _sparse_or(NDArray(np.ones(_shape(shape), dtype or np.float32), usable(ctx)), kwargs)
+    return _sparse_or(NDArray(np.ones(_shape(shape), _dtype(dtype)), usable(ctx)), kwargs)
 
 
 def full(
     shape: Any, val: float, ctx: Context | None = None, dtype: Any = None, out: NDArray | None = None
 ) -> NDArray:
     """An array whose elements are all `val`."""
-    made = NDArray(np.full(_shape(shape), val, dtype or np.float32), usable(ctx))
+    made = NDArray(np.full(_shape(shape), val, _dtype(dtype)), usable(ctx))
     return made.copyto(out) if out is not None else made
 
 

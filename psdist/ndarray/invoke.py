@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import profiler
 from ..autograd import Node, anyone, state
 from ..errors import GraphError, PSError, ShapeError
@@ -16,7 +18,7 @@ from ..ops.registry import Op
 from ..random import generator
 from .array import NDArray
 
-__all__ = ["function_of", "invoke", "split_arguments"]
+__all__ = ["function_of", "invoke", "split_arguments", "told"]
 
 _checked: dict[Any, None] = {}  # calls whose shapes and dtypes fit; emptied when it grows
 _MAX_CHECKED = 10_000
@@ -27,8 +29,11 @@ def _check(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> None
     """Raise ShapeError unless shapes and dtypes fit the operator."""
     expected = len(op.active(params, len(arrays) if op.variadic else None))
     if len(arrays) != expected:
+        wanted = op.active(params, expected)
+        missing = f"; '{wanted[len(arrays)]}' is missing" if len(arrays) < expected else ""
+        way_out = " (or say no_bias=True)" if missing and wanted[len(arrays)] == "bias" else ""
         raise ShapeError(
-            f"{op.name}: {len(arrays)} arrays given; wanted {expected}: {', '.join(op.active(params, expected))}"
+            f"{op.name}: {len(arrays)} arrays given; wanted {expected}: {', '.join(wanted)}{missing}{way_out}"
         )
     shapes = [a._data.shape for a in arrays]
     op.infer_shape(shapes, params)
@@ -142,6 +147,20 @@ def _write(op: Op, outputs: Sequence[NDArray], out: NDArray | Sequence[NDArray])
     return out
 
 
+_WANTED = {
+    "NDArray": "an NDArray; mx.nd.array(...) makes one",
+    "Symbol": "a Symbol; mx.sym.Variable(name) stands for an array",
+}
+
+
+def told(value: Any) -> str:
+    """What was given, in a few words: an array by its kind and shape."""
+    if isinstance(value, np.ndarray | NDArray):
+        return f"a {type(value).__module__.partition('.')[0]} array of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) < 80 else f"a {type(value).__name__}"
+
+
 def split_arguments(
     op: Op, args: Sequence[Any], kwargs: dict[str, Any], kind: type
 ) -> tuple[dict[str, Any] | list[Any], dict[str, Any]]:
@@ -169,9 +188,7 @@ def split_arguments(
                 named[name] = value
             continue
         if any(name not in op.optional and name not in named for name in slots):
-            raise GraphError(
-                f"{op.name}: '{slots[0]}' is {value!r}; wanted {'an' if kind.__name__[0] in 'AN' else 'a'} {kind.__name__}"
-            )
+            raise GraphError(f"{op.name}: '{slots[0]}' is {told(value)}; wanted {_WANTED[kind.__name__]}")
         slots = []
         name = next(order, "")
         if not name:
@@ -219,7 +236,7 @@ def function_of(op: Op, known_as: str) -> Callable[..., Any]:
             return invoke(row, given, parsed, out)
         for key, value in given.items():
             if not isinstance(value, NDArray):
-                raise GraphError(f"{op.name}: '{key}' is {value!r}; wanted an NDArray")
+                raise GraphError(f"{op.name}: '{key}' is {told(value)}; wanted {_WANTED['NDArray']}")
         wanted = row.active(parsed)
         missing = [n for n in wanted if n not in given and n not in row.optional]
         if missing:

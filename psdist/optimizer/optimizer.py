@@ -9,6 +9,7 @@ memory. The same rule's name and numbers are what a parameter server gets.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -321,9 +322,11 @@ def from_rule(
         values = {name: given.pop(name, default) for name, default in own.items()}
         unknown = given.keys() - shared.keys()
         if unknown:
+            takes = [*own, *list(shared)[1:]]
+            near = difflib.get_close_matches(min(unknown), takes, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
             raise TypeError(
-                f"{rule_class.__name__} has no argument {', '.join(sorted(unknown))}; "
-                f"it takes {', '.join([*own, *list(shared)[1:]])}"
+                f"{rule_class.__name__} has no argument {', '.join(sorted(unknown))}; it takes {', '.join(takes)}{hint}"
             )
         Optimizer.__init__(self, **given)
         for name, value in values.items():

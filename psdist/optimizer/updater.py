@@ -14,7 +14,7 @@ import msgpack  # type: ignore[import-untyped]  # ships no types
 import numpy as np
 
 from ..context import Context
-from ..errors import ConfigError, ProtocolError
+from ..errors import BadType, ConfigError, ProtocolError
 from ..ndarray import NDArray, array
 from .optimizer import Optimizer
 
@@ -97,6 +97,9 @@ class Updater:
 
 def get_updater(optimizer: Optimizer) -> Updater:
     """The function (index, grad, weight) that a store calls."""
+    if not isinstance(optimizer, Optimizer):
+        hint = f"; mx.optimizer.create({optimizer!r}) makes one" if isinstance(optimizer, str) else ""
+        raise BadType(f"set_optimizer: optimizer is {optimizer!r}; wanted an Optimizer{hint}")
     return Updater(optimizer)
 
 

@@ -13,6 +13,7 @@ from .. import name as names
 from ..base import NotImplementedForSymbol
 from ..context import Context, current_context
 from ..errors import BadType, GraphError, NoSuchFile, ShapeError
+from ..ndarray.invoke import told
 from ..ops.params import REQUIRED, Param
 from ..ops.registry import Op
 from ..ops.signature import Shape
@@ -466,7 +467,7 @@ def compose(
             node.inputs.append((automatic(node, array_name), 0))
         else:
             if not isinstance(source, Symbol):
-                raise GraphError(f"{op.name}: '{array_name}' is {source!r}; wanted a Symbol")
+                raise GraphError(f"{op.name}: '{array_name}' is {told(source)}; wanted a Symbol")
             if len(source) != 1:
                 raise GraphError(
                     f"{op.name}: '{array_name}' has {len(source)} outputs ({', '.join(source.list_outputs())}); pick one"
