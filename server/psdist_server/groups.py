@@ -9,7 +9,7 @@ under way. So a group can never be seen from outside, and what it computes is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -30,10 +30,12 @@ _STRIKES: Final = 8  # and is given up after so many times
 class Group:
     """A list of slices that was sent more than once."""
 
-    __slots__ = ("_strikes", "_uses", "lengths", "members", "one")
+    __slots__ = ("_strikes", "_uses", "lengths", "members", "numbers", "offsets", "one")
 
     def __init__(self, members: list[Slice]) -> None:
         self.members = members
+        self.numbers = tuple([piece.key.number for piece in members])
+        self.offsets = tuple([piece.offset for piece in members])
         self.lengths = tuple([piece.value.size for piece in members])
         self.one: Slice | None = None  # stands for all members; None: each stands for itself
         self._uses = 0
@@ -66,6 +68,7 @@ class Group:
             one.state = tuple([self._side_by_side(column) for column in columns])
         for piece in members:
             piece.group = self
+        one.stands_for = self
         self.one = one
         self._uses = 1
         return one
@@ -93,27 +96,43 @@ class Group:
         key = self.members[0].key
         return np.concatenate(arrays, out=key.empty(sum(self.lengths), arrays[0].dtype))
 
+    def parts(self) -> Iterator[Slice]:
+        """What each member is now, without open rounds: for a snapshot, while the group goes on."""
+        assert self.one is not None, "a group that is not formed has its members for that"
+        for piece, part in self._cuts():
+            copy = Slice(piece.key, piece.offset, piece.value)
+            _put_part(self.one, part, copy)
+            yield copy
+
+    def _cuts(self) -> Iterator[tuple[Slice, slice]]:
+        """Each member, and where it lies."""
+        low = 0
+        for piece, size in zip(self.members, self.lengths, strict=True):
+            yield piece, slice(low, low + size)
+            low += size
+
     def dissolve(self) -> list[Slice]:
         """Give everything back to the members. Returns those who wait for it now."""
         one = self.one
         assert one is not None, "a group that is not formed has nothing to give back"
         self.one = None
         self._strikes += self._uses < _SHORT
-        low = 0
-        for piece, size in zip(self.members, self.lengths, strict=True):
-            part = slice(low, low + size)
-            low += size
+        for piece, part in self._cuts():
             piece.group = None
-            piece.value = one.value[part].copy()  # somebody may hold the group's
-            if one.state is not None:
-                piece.state = tuple([array[part].copy() for array in one.state])
-            piece.clock, piece.num_updates, piece.applied = one.clock, one.num_updates, dict(one.applied)
-            piece.portions = Spans(one.portions.bounds)
+            _put_part(one, part, piece)
             piece.rounds = {clock: _part_of(round_, part) for clock, round_ in one.rounds.items()}
             piece.waiting = list(one.waiting)
         for _, _, waiter in one.waiting:
             waiter.waits_for_more(len(self.members) - 1)
         return self.members
+
+
+def _put_part(one: Slice, part: slice, piece: Slice) -> None:
+    piece.value = one.value[part].copy()  # somebody may hold the group's
+    if one.state is not None:
+        piece.state = tuple([array[part].copy() for array in one.state])
+    piece.clock, piece.num_updates, piece.applied = one.clock, one.num_updates, dict(one.applied)
+    piece.portions = Spans(one.portions.bounds)
 
 
 def _part_of(whole: Round, part: slice) -> Round:

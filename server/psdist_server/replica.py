@@ -27,6 +27,7 @@ import numpy as np
 from psdist.errors import ConfigError, ProtocolError
 from psdist.table import Rows, chunks
 from psdist.wire import decode, encode
+from psdist.wire.codec import Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_REPLICATED,
@@ -55,6 +56,7 @@ from psdist.wire.messages import (
     Welcome,
 )
 
+from .groups import Group
 from .parts import TablePart, part_place
 from .rounds import Slice
 from .shard import SCHEDULER, Applied, AppliedRows, Asked, Destination, Out, Rewritten, Shard
@@ -259,6 +261,8 @@ class Primary:
             else:
                 self._held.append((index, destination, reply))
         news, self._news = self._news, []
+        # a group's members reach a copy together or not at all
+        self.shard.may_group = all(copy.is_complete for copy in self.copies.values())
         return out + news
 
     def fence(self) -> None:
@@ -289,6 +293,10 @@ class Primary:
             rounds: list[Applied] = []
             for effect in effects:
                 match effect:
+                    case Applied(piece=Slice(stands_for=Group() as group)):
+                        out += self._send_rounds(rank, copy, rounds, now)
+                        rounds = []
+                        out += self._send_group(rank, copy, effect, group, now)
                     case Applied():
                         if copy.has(effect.piece):
                             rounds.append(effect)
@@ -327,6 +335,24 @@ class Primary:
             tuple(ranks for ranks, _ in groups),
             tuple(portions for _, portions in groups),
             [effect.grad for effect in rounds],
+        )
+        return self._send(rank, copy, message, 0, now)
+
+    def _send_group(self, rank: int, copy: Copy, effect: Applied, group: Group, now: float) -> Out:
+        """One round of many slices, which the copy takes as one, too."""
+        num = len(group.members)
+        message = Replicate(
+            copy.link.next_seq(),
+            self.epoch,
+            self.number,
+            group.numbers,
+            group.offsets,
+            [effect.clock] * num,
+            [effect.piece.clock] * num,
+            [0] * num,
+            (effect.ranks,),
+            (effect.portions,),
+            Packed(effect.grad, group.lengths),
         )
         return self._send(rank, copy, message, 0, now)
 
@@ -414,6 +440,16 @@ class Backup:
 
     def _replay(self, message: Replicate) -> None:
         shard = self.shard
+        values = message.values
+        if type(values) is Packed and message.groups.count(0) == len(message.groups):
+            group = shard.group(message.keys, message.offsets, message.rounds, message.clocks)
+            flat = group.flat(values) if group is not None else None
+            if group is not None and flat is not None and (one := group.form()) is not None:
+                clock, ranks = message.rounds[0], message.ranks[0]
+                one.replay(ranks, clock, message.clocks[0])
+                shard.apply(one, flat, clock, ranks, message.portions[0])
+                shard.step_clock = max(shard.step_clock, one.clock)
+                return
         columns = zip(
             message.keys,
             message.offsets,
@@ -427,7 +463,7 @@ class Backup:
             tuple[Slice, Tensor, tuple[int, ...], tuple[int, ...]]
         ] = []  # of one key, until all its slices are there
         for number, offset, clock, after, group, grad in columns:
-            piece = shard.slices[number, offset]
+            piece = shard.slice_at(number, offset)
             ranks, portions = message.ranks[group], message.portions[group]
             piece.replay(ranks, clock, after)
             if piece.key.rule is None:

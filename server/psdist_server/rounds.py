@@ -193,6 +193,7 @@ class Slice:
         "offset",
         "portions",
         "rounds",
+        "stands_for",
         "state",
         "value",
         "waiting",
@@ -210,6 +211,7 @@ class Slice:
         self.state: tuple[Tensor, ...] | None = None  # None: never updated
         self.waiting: list[tuple[int, int, Waiter]] = []  # (rank or -1, need, who): see `has`
         self.group: Group | None = None  # which has all of this while it stands for this slice
+        self.stands_for: Group | None = None  # whose members this slice is
         self._spare: Tensor | None = None
 
     @property

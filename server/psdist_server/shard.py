@@ -198,6 +198,7 @@ class Shard:
         self._early: list[tuple[Destination, Hello]] = []  # knocked before the View was there
         self._slices: dict[tuple[int, int], Slice] = {}
         self.tables: dict[tuple[int, int], TablePart] = {}  # those of the slices that are parts of tables
+        self.may_group = True  # see groups.py
         self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Group | None] = {}  # None: seen once
         self.declared: dict[tuple[int, int], list[_Pending]] = {}  # wait for a first value
         self._pending: dict[tuple[Destination, int], _Pending] = {}
@@ -230,6 +231,17 @@ class Shard:
     def where(self) -> str:
         """This server's name, for people."""
         return f"server {self.rank}" if self.rank >= 0 else "this server"
+
+    @property
+    def num_slices(self) -> int:
+        return len(self._slices)
+
+    def slice_at(self, number: int, offset: int) -> Slice:
+        """One slice, standing for itself. Raises KeyError."""
+        piece = self._slices[number, offset]
+        if piece.group is not None:
+            self._dissolve(piece.group)
+        return piece
 
     @property
     def slices(self) -> dict[tuple[int, int], Slice]:
@@ -495,10 +507,11 @@ class Shard:
             raise Refused("bad-value", f"a push of {num} slices has columns of other lengths")
         clocks, values = push.clocks, push.values
         needs = push.min_clocks if isinstance(push, PushPull) else clocks
-        group = self._group(push.keys, push.offsets, clocks, needs)
+        group = self.group(push.keys, push.offsets, clocks, needs)
         if (
             group is not None
             and (flat := group.flat(values)) is not None
+            and (self.guard == "off" or _is_finite(flat))  # else the key that is not is to be named
             and (one := group.form()) is not None
         ):
             pieces, clocks, values = [one], clocks[:1], [flat]
@@ -512,7 +525,7 @@ class Shard:
         if push.portions:
             self._check_portions(rank, push.portions, pieces, clocks)
         if self.guard != "off":
-            self.look_for_nan(rank, push.clocks, values, pieces)
+            self.look_for_nan(rank, clocks, values, pieces)
         pending = self.begin(sender, push.seq, push.ack, pieces if pulls else None)
         pending.group = group
         ranks, each = self._ranks, self.each
@@ -617,7 +630,7 @@ class Shard:
     def _pull(self, sender: Destination, pull: Pull) -> None:
         if self.is_pending(sender, pull.seq):
             return
-        group = self._group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
+        group = self.group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
         if group is not None and (one := group.form()) is not None:
             pieces = [one]
         else:
@@ -630,7 +643,7 @@ class Shard:
 
     # --- groups ------------------------------------------------------------------------------------
 
-    def _group(
+    def group(
         self, keys: Sequence[int], offsets: Sequence[int], clocks: Sequence[int], min_clocks: Sequence[int]
     ) -> Group | None:
         """The group of these slices, when the message may see it as one."""
@@ -638,7 +651,7 @@ class Shard:
         rule = self.updates.rule
         if rule is not None and not rule.elementwise:
             return None
-        if num < MIN_MEMBERS or self.effects is not None or self.on_round is not None or self.guard != "off":
+        if num < MIN_MEMBERS or not self.may_group:
             return None
         if len(clocks) != num or clocks.count(clocks[0]) != num or min_clocks.count(min_clocks[0]) != num:
             return None
@@ -857,6 +870,12 @@ def _with_siblings(pieces: list[Slice]) -> list[Slice]:
         keys = {piece.key.number: piece.key for piece in pieces}
         return [piece for key in keys.values() for piece in key.pieces()]
     return pieces
+
+
+def _is_finite(array: Tensor) -> bool:
+    """Whether all are finite; of numbers whose sum overflows, it may be said that not."""
+    with np.errstate(all="ignore"):
+        return array.dtype.kind != "f" or math.isfinite(float(array.sum()))
 
 
 def _ack_is_too_high(ack: int, where: str) -> str:

@@ -51,11 +51,12 @@ class Taker:
         if not self._step:
             return None
         patience = min(_PATIENCE, self._every)
-        if len(self._slices) < len(shard.slices) and shard.step_clock < self._step + patience:
+        if len(self._slices) < shard.num_slices and shard.step_clock < self._step + patience:
             return None
-        for place, piece in shard.slices.items():
-            if place not in self._slices:
-                self._take(place, piece)
+        if len(self._slices) < shard.num_slices:
+            for place, piece in shard.slices.items():
+                if place not in self._slices:
+                    self._take(place, piece)
         slices = [message for messages in self._slices.values() for message in messages]
         taken = Taken(self._number, self._step, [settings_of(shard, 0, 0, self._number), *slices])
         self._slices = {}
@@ -71,7 +72,8 @@ class Taker:
                 return
             self._step = self._due
         if piece.clock == self._step:
-            self._take((piece.key.number, piece.offset), piece)
+            for one in piece.stands_for.parts() if piece.stands_for is not None else (piece,):
+                self._take((one.key.number, one.offset), one)
 
     def _take(self, place: Place, piece: Slice) -> None:
         if isinstance(piece, TablePart):

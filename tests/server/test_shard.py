@@ -257,7 +257,7 @@ def small_shard(*, groups: bool, rule: str) -> Shard:
     """Two workers and a list of small keys, long enough to become a group, where groups are allowed."""
     shard = Shard("job")
     if not groups:
-        shard.on_round = lambda piece: None
+        shard.may_group = False
     workers = tuple(m.Member("worker", rank, 0, rank, "") for rank in range(2))
     shard.step(SCHEDULER, m.View(1, 0, 0, 2, 1, workers), 0.0)
     for rank in range(2):
