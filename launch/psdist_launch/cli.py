@@ -96,7 +96,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="psdist", description=psdist.__doc__)
+    parser = _Parser(
+        prog="psdist", description="Training by parameter server. Each command has its own --help."
+    )
     parser.add_argument("--version", action="version", version=f"psdist {psdist.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -243,7 +245,10 @@ def _parser() -> argparse.ArgumentParser:
     tortured.set_defaults(action=_torture, name="torture")
 
     snapshot = commands.add_parser(
-        "snapshot", help="list, inspect, verify or restore snapshots", add_help=False
+        "snapshot",
+        help="list, inspect, verify or restore snapshots",
+        add_help=False,
+        prefix_chars="+",  # so that --help is among the rest, which the servers' tool reads
     )
     snapshot.add_argument("rest", nargs=argparse.REMAINDER)
     snapshot.set_defaults(action=_snapshot, name="snapshot")

@@ -479,15 +479,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`psdist snapshot ...`."""
     parser = argparse.ArgumentParser(prog="psdist snapshot", description="Look at snapshots, and use them.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, what in (
-        ("ls", "list the complete snapshots"),
-        ("inspect", "show what a snapshot holds"),
-        ("verify", "read all of a snapshot and check it"),
-        ("restore", "write the arrays to a .params file; for a job: psdist run --restore DIR"),
+    for name, action, what in (
+        ("ls", _ls, "list the complete snapshots"),
+        ("inspect", _inspect, "show what a snapshot holds"),
+        ("verify", _verify, "read all of a snapshot and check it"),
+        ("restore", _restore, "write the arrays to a .params file; for a job: psdist run --restore DIR"),
     ):
         command = commands.add_parser(name, help=what)
         command.add_argument("folder", metavar="DIR", help="a folder, or a URL such as s3://bucket/job")
-        command.set_defaults(action=globals()[f"_{name}"])
+        command.set_defaults(action=action)
         if name != "ls":
             command.add_argument("--step", type=int, help="which one (default: the newest)")
         if name == "restore":
@@ -503,7 +503,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ls(options: argparse.Namespace) -> None:
-    for one in find(options.folder):
+    found = find(options.folder)
+    if not found:
+        print(f"no complete snapshot in {options.folder}", file=sys.stderr)
+    for one in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.written_at))
         print(
             f"step {one.step:<8} {when}  {one.nbytes / 1e6:10.1f} MB  {one.num_shards} shards  job {one.job}"

@@ -90,3 +90,8 @@ def test_version_names_what_it_stands_on(capsys):
     assert main(["version"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"psdist {psdist.__version__} (Python {sys.version.split()[0]}, NumPy ")
+
+
+def test_the_tool_for_snapshots_has_help_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["snapshot", "--help"]) == 0
+    assert "verify" in capfd.readouterr().out
