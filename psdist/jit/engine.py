@@ -95,7 +95,7 @@ def engine() -> Engine | None:
     if not Settings.read().jit:
         return None
     try:
-        import llvmlite.binding as llvm  # type: ignore[import-untyped,unused-ignore]
+        import llvmlite.binding as llvm  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
         return None
     try:
