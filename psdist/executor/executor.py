@@ -230,7 +230,7 @@ class Executor:
         state.run_backward(None if self.on_gradient is None and not sparse else self._complete)
 
     def _head_gradients(self, out_grads: Any) -> list[Array]:
-        """The gradient of each output: as given, or ones where it does not matter."""
+        """The gradient of each output: as given, or ones where it does not matter. The last ones may be left out."""
         if out_grads is None:
             out_grads = []
         elif isinstance(out_grads, NDArray):
@@ -238,11 +238,11 @@ class Executor:
         elif isinstance(out_grads, Mapping):
             out_grads = [out_grads.get(n) for n in self._symbol.list_outputs()]
         heads = self._program.heads
-        if out_grads and len(out_grads) != len(heads):
+        if len(out_grads) > len(heads):
             raise GraphError(f"backward: {len(out_grads)} out_grads for {len(heads)} outputs")
         grads: list[Array] = []
         for k, slot in enumerate(heads):
-            given = out_grads[k] if out_grads else None
+            given = out_grads[k] if k < len(out_grads) else None
             shape = self._program.shapes[slot]
             if given is None:
                 node = self._symbol._heads[k][0]

@@ -314,7 +314,7 @@ class DataParallelExecutorGroup:
             return list(grads)
         return [
             g[_along(axis, self.slices[k])].as_in_context(self.contexts[k])
-            for g, axis in zip(grads, self._output_axes, strict=True)
+            for g, axis in zip(grads, self._output_axes, strict=False)  # losses at the end need none
         ]
 
     def _merge(self, per_array: list[list[NDArray]], axes: Sequence[int], merge: bool) -> list[Any]:

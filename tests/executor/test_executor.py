@@ -315,3 +315,14 @@ def test_eval_and_debug_str():
     a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
     assert (a + b).eval(a=mx.nd.ones(2), b=mx.nd.ones(2))[0].asnumpy().tolist() == [2, 2]
     assert "Total" in layer().debug_str()
+
+
+def test_gradients_of_losses_at_the_end_may_be_left_out():
+    x = mx.sym.var("x")
+    group = mx.sym.Group([x * 2, mx.sym.MakeLoss(x * x), mx.sym.BlockGrad(x)])
+    e = group.simple_bind(mx.cpu(), x=(2,))
+    e.forward(is_train=True, x=mx.nd.array([1, 2]))
+    e.backward([mx.nd.array([10, 10])])
+    assert e.grad_dict["x"].asnumpy().tolist() == [22, 24]
+    with pytest.raises(mx.MXNetError, match="4 out_grads for 3 outputs"):
+        e.backward([mx.nd.zeros(2)] * 4)
