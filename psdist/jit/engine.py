@@ -89,9 +89,17 @@ class Engine:
         return len(self._kernels)
 
 
-@functools.cache
+_starting = threading.Lock()  # devices' threads ask at the same time; a second engine would free its kernels
+
+
 def engine() -> Engine | None:
     """The one engine of this process; None where llvmlite is not installed or PSDIST_JIT=0."""
+    with _starting:
+        return _started()
+
+
+@functools.cache
+def _started() -> Engine | None:
     if not Settings.read().jit:
         return None
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from psdist.jit.lanes import ULPS
 from psdist.jit.loops import Body, Input, Step, is_known, scratch, source
 from psdist.ops import rnn_compiled
 
+JIT_ENGINE = sys.modules["psdist.jit.engine"]  # the package has a function of that name
 DTYPES = {"float": np.float32, "double": np.float64, "i1": np.bool_}
 
 
@@ -182,3 +185,15 @@ def test_a_compiled_lstm_gives_what_numpy_gives(options, dtype, monkeypatch):
         results.append([*outs[:visible], *grads])
     for got, wanted in zip(*results, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_no_two_threads_start_an_engine(monkeypatch):
+    meeting = threading.Barrier(2)
+
+    def started():
+        with pytest.raises(threading.BrokenBarrierError):
+            meeting.wait(0.05)  # were the other thread let in, they would meet
+
+    monkeypatch.setattr(JIT_ENGINE, "_started", started)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: JIT_ENGINE.engine(), range(2))) == [None, None]
