@@ -152,9 +152,9 @@ def test_equal_text_is_compiled_once_even_by_many_threads_at_once():
 
 def test_a_setting_leaves_the_compiler_alone(monkeypatch):
     monkeypatch.setenv("PSDIST_JIT", "0")
-    assert engine.__wrapped__() is None
+    assert JIT_ENGINE._started.__wrapped__() is None
     monkeypatch.setenv("PSDIST_JIT", "1")
-    assert isinstance(engine.__wrapped__(), Engine)
+    assert isinstance(JIT_ENGINE._started.__wrapped__(), Engine)
 
 
 def test_what_is_known_depends_on_the_kind():
