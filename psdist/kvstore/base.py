@@ -210,7 +210,9 @@ class KVStore(ABC):
             num_rows = self._spec(k).shape[0]
             read = self._row_reader(k, priority)
             for target, wanted in zip(targets, rows, strict=True):
-                numbers = np.unique(np.asarray(getattr(wanted, "_data", wanted)).astype(np.int64))
+                numbers = np.asarray(getattr(wanted, "_data", wanted)).reshape(-1).astype(np.int64)
+                if not (numbers[1:] > numbers[:-1]).all():
+                    numbers = np.unique(numbers)
                 check_row_ids("row_sparse_pull", k, numbers, num_rows)
                 if target.stype == "row_sparse":
                     target.store(read(numbers), numbers)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from .first import First
 from .index import Index
-from .rows import Rows
+from .rows import Rows, put_rows
 
 __all__ = ["Evict", "Table"]
 
@@ -153,7 +153,8 @@ class Table:
         elif len(made):
             for mine, fresh in zip(self.state, rule.create_state(self._data[made]), strict=True):
                 mine[made] = fresh
-        self._touched[slots] = np.maximum(self._touched[slots], clock)
+        if self.evict.policy:
+            self._touched[slots] = np.maximum(self._touched[slots], clock)
         self.newest = max(self.newest, clock)
         if lazy:
             arrays = (self._data, *self.state)
@@ -166,7 +167,7 @@ class Table:
                     np.take(whole, some, axis=0, out=part, mode="clip")
                 rule.update(parts[0], rows.data[low : low + most], tuple(parts[1:]), lr=lr, wd=wd, t=t)
                 for whole, part in zip(arrays, parts, strict=True):
-                    whole[some] = part
+                    put_rows(whole, some, part)
             return
         grad = np.zeros((self._end, self.width), rows.data.dtype)
         grad[slots] = rows.data
