@@ -262,7 +262,7 @@ class NDArray:
         if grad_req not in ("write", "add", "null"):
             raise UnknownName(f"attach_grad: grad_req is {grad_req!r}; wanted 'write', 'add' or 'null'")
         if stype not in (None, "default"):
-            _call_sparse("_attach", self, grad_req, stype)
+            _call_sparse("attach", self, grad_req, stype)
             return
         self._source = (Leaf(NDArray(np.zeros_like(self._data), self._ctx), grad_req), 0)
 
@@ -400,9 +400,9 @@ def invoke_by_name(op: Op, *arrays: NDArray) -> Any:
 
 
 def _call_sparse(name: str, *args: Any) -> Any:
-    from . import sparse
+    from . import sparse_making
 
-    return getattr(sparse, name)(*args)
+    return getattr(sparse_making, name)(*args)
 
 
 def _forbid_in_graph(x: NDArray, what: str) -> None:

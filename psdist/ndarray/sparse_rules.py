@@ -19,7 +19,8 @@ from ..ops.registry import Op
 from ..ops.sparse import CSR, RowSparse
 from .array import NDArray
 from .invoke import invoke
-from .sparse import _wrap, zeros
+from .sparse_arrays import wrap
+from .sparse_making import zeros
 
 __all__ = ["try_invoke"]
 
@@ -55,7 +56,7 @@ def try_invoke(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any], out
         result = rule(op, arrays, params)
     if result is None:
         return NotImplemented
-    y = _wrap(result, arrays[0]._ctx)
+    y = wrap(result, arrays[0]._ctx)
     if recorded:
         node = Node(_RECORDED[op.name], params, list(arrays), [None], [a._source for a in arrays], 1)  # type: ignore[arg-type]
         y._source = (node, 0)
