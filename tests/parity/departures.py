@@ -48,7 +48,27 @@ EXAMPLES = {
 }
 
 # classic names that psdist does not have
-MISSING = {"_set_value": "fills an array given as `out`: NDArray's assignment"}
+MISSING = {
+    "_set_value": "fills an array given as `out`: NDArray's assignment",
+    "_contrib_BatchNormWithReLU": "what one library's graphs are rewritten into",
+    "_contrib_DeformablePSROIPooling": "not yet",
+    "_contrib_hawkesll": "not yet",
+    **dict.fromkeys(
+        (
+            "_image_adjust_lighting",
+            "_image_random_brightness",
+            "_image_random_color_jitter",
+            "_image_random_contrast",
+            "_image_random_flip_left_right",
+            "_image_random_flip_top_bottom",
+            "_image_random_hue",
+            "_image_random_lighting",
+            "_image_random_saturation",
+            "_image_resize",
+        ),
+        "mx.image's augmenters and mx.image.imresize do it",
+    ),
+}
 
 # operators whose arrays are named otherwise
 ARRAYS = dict.fromkeys(
@@ -61,6 +81,12 @@ PARAMETERS = {
     "Pooling_v1": dict.fromkeys(
         ("pooling_convention", "stride", "pad", "cudnn_off", "p_value", "count_include_pad", "layout"),
         "is Pooling, in another order",
+    ),
+    "_contrib_SparseEmbedding": dict.fromkeys(
+        ("deterministic", "sparse_grad"), "its gradient is sparse always; the parameter is that of MXNet 1.4"
+    ),
+    "_image_normalize": dict.fromkeys(
+        ("mean", "std"), "MXNet's default has four numbers, for as many channels; here one"
     ),
     "smooth_l1": {"scalar": "MXNet declares no default, and takes 1"},
 }
