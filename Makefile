@@ -66,7 +66,7 @@ check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the d
 	.ci/check-wheel $(BIN)/python
 
 # Peers are found by a path to their interpreter: make bench-exec PSDIST_BENCH_MXNET=.../python PSDIST_BENCH_PEERS=.../python
-bench-exec: $(VENV)/.demo ## execution beside MXNet, torch and JAX where they are installed: docs/bench-exec.md
+bench-exec: $(VENV)/.test ## execution beside MXNet, torch and JAX where they are installed: docs/bench-exec.md
 	PSDIST_BENCH_MXNET=$(PSDIST_BENCH_MXNET) PSDIST_BENCH_PEERS=$(PSDIST_BENCH_PEERS) $(BIN)/python bench/exec.py
 
 clean: ## remove the environment and everything built

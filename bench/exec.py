@@ -226,10 +226,12 @@ def memory_and_bind() -> list[str]:
             x = unit(x, channels, 2 if k == 0 and stage else 1, k > 0)
     x = mx.sym.Pooling(x, global_pool=True, kernel=(7, 7), pool_type="avg")
     resnet = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.Flatten(x), num_hidden=1000), name="softmax")
-    start = time.process_time()
-    executor = resnet.simple_bind(mx.cpu(), data=(1, 3, 64, 64))
-    plan = executor._plan(True)
-    seconds = time.process_time() - start
+    seconds = []
+    for compiled in "01":  # the second time with the compiler, if it is installed
+        os.environ["PSDIST_JIT"] = compiled
+        start = time.process_time()
+        plan = resnet.simple_bind(mx.cpu(), data=(1, 3, 64, 64))._plan(True)
+        seconds.append(time.process_time() - start)
 
     x = mx.sym.Variable("data")
     for n in (20, 50):
@@ -239,7 +241,8 @@ def memory_and_bind() -> list[str]:
     lenet = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(x, num_hidden=10), name="softmax")
     memory = lenet.simple_bind(mx.cpu(), data=(64, 1, 28, 28))._plan(True).memory
     return [
-        f"`bind` of ResNet-50 (training plan, {len(plan.program.steps)} operators): {seconds:.2f} s, target 0.5 s",
+        f"`bind` of ResNet-50 (training plan, {len(plan.program.steps)} operators): {seconds[0]:.2f} s, target 0.5 s; "
+        f"with [jit] {seconds[1]:.2f} s, compiling included",
         f"memory of LeNet's training plan: {memory.size / 2**20:.1f} MB, {memory.size / memory.unshared:.2f} of its "
         "intermediates' sum, target 0.6",
     ]
@@ -267,7 +270,7 @@ def table(results: list[Result]) -> list[str]:
                     ratio = r.ratio(side, own)
                     target = targets.get(r.row, {}).get(side) if threads == 1 else None
                     if ratio is None or (
-                        own != "psdist" and target is None and ratio < 1.1 * (r.ratio(side) or 0)
+                        own != "psdist" and target is None and ratio < 1.04 * (r.ratio(side) or 0)
                     ):
                         continue  # the compiler changes nothing there
                     shown = f"{ratio:.3g} ×"

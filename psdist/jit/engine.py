@@ -53,7 +53,7 @@ class Table(int):
 
 
 class Engine:
-    """LLVM for this processor."""
+    """LLVM for this processor. It lives as long as the process, since whoever has a kernel may call it."""
 
     def __init__(self, llvm: Any) -> None:
         self._llvm = llvm
@@ -61,12 +61,14 @@ class Engine:
         llvm.initialize_native_asmprinter()
         features = llvm.get_host_cpu_features().flatten()
         target = llvm.Target.from_triple(llvm.get_process_triple())
-        self._machine = target.create_target_machine(
+        machine = target.create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True
         )
         self._lock = threading.Lock()  # guards the two below, and LLVM while it compiles
+        self._compiler = llvm.create_mcjit_compiler(
+            llvm.parse_assembly(""), machine
+        )  # which now owns the machine
         self._kernels: dict[str, Kernel] = {}
-        self._alive: list[Any] = []  # what owns the machine code
 
     def kernel(self, text: str) -> Kernel:
         """The function `@kernel` of a module's text."""
@@ -75,12 +77,12 @@ class Engine:
             return found
         with self._lock:
             if text not in self._kernels:
-                module = self._llvm.parse_assembly(text)
+                name = f"kernel{len(self._kernels)}"
+                module = self._llvm.parse_assembly(text.replace("@kernel(", f"@{name}("))
                 module.verify()
-                compiler = self._llvm.create_mcjit_compiler(module, self._machine)
-                compiler.finalize_object()
-                self._alive.append(compiler)
-                self._kernels[text] = Kernel(compiler.get_function_address("kernel"))
+                self._compiler.add_module(module)
+                self._compiler.finalize_object()
+                self._kernels[text] = Kernel(self._compiler.get_function_address(name))
             return self._kernels[text]
 
     @property
