@@ -354,6 +354,9 @@ def main():
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     contenders = {
         "psdist, memory": lambda: run_psdist(options, env),
+        "psdist, ipc": lambda: run_psdist(
+            options, {**env, "PSDIST_SHM_BYTES": "0", "PSDIST_TRANSPORT": "ipc"}
+        ),
         "psdist, TCP": lambda: run_psdist(options, {**env, "PSDIST_SHM_BYTES": "0"}),
     }
     if options.mxnet:

@@ -96,6 +96,12 @@ def _ack(text: str) -> Literal["applied", "replicated", "on-disk"]:
     return cast(Literal["applied", "replicated", "on-disk"], text)
 
 
+def _transport(text: str) -> Literal["tcp", "ipc"]:
+    if text not in ("tcp", "ipc"):
+        raise _Wrong("tcp or ipc")
+    return cast(Literal["tcp", "ipc"], text)
+
+
 def _guard(text: str) -> Literal["off", "warn", "refuse"]:
     if text not in ("off", "warn", "refuse"):
         raise _Wrong("off, warn or refuse")
@@ -238,6 +244,13 @@ class Settings:
         "the most memory that a process shares with others of its host, instead of sending arrays through "
         "the network; 0 shares none",
         _shared,
+    )
+
+    transport: Literal["tcp", "ipc"] = _setting(
+        "PSDIST_TRANSPORT",
+        "tcp",
+        "how messages travel between a worker and a server on one host: tcp, or ipc, a Unix socket without a file",
+        _transport,
     )
 
     window_nbytes: int = _setting(

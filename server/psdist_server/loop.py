@@ -24,7 +24,7 @@ import zmq
 from psdist.errors import ConfigError
 from psdist.settings import Settings
 from psdist.stamps import Stamps, open_points
-from psdist.wire import BadMessage, Message, decode, encode
+from psdist.wire import BadMessage, Message, decode, encode, ipc
 from psdist.wire import messages as m
 from psdist.wire.codec import OldTurn
 
@@ -292,6 +292,8 @@ class ServerLoop(Loop):
         shown = settings.node_host or self.host
         at = settings.advertise or f"{f'[{shown}]' if ':' in shown else shown}:{self.port}"
         self.address = f"tcp://{at}"
+        if settings.transport == "ipc":
+            sockets.bind_near(self._router, ipc.endpoint(settings.job, self.address))
         self._peers: dict[Destination, sockets.Socket] = {}  # to the servers that keep our copies
         self._sharing = Sharing(settings.shm_nbytes)
         self._lanes = Lanes(self._poller)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import socket
 import stat
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "Keys",
     "Socket",
     "bind",
+    "bind_near",
     "connect",
     "is_local_only",
     "local_address",
@@ -145,6 +147,18 @@ def bind(
             ) from e
         raise ConfigError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
     return sock, int(sock.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
+
+def bind_near(sock: Socket, where: str) -> None:
+    """Have a ROUTER listen on a Unix socket, too; processes of other users are turned away."""
+    if not where:
+        _log.warning("PSDIST_TRANSPORT=ipc: only Linux has Unix sockets without a file; using TCP")
+        return
+    sock.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
+    try:
+        sock.bind(where)
+    except zmq.ZMQError as e:
+        _log.warning("cannot listen on %s: %s; using TCP", where, e.strerror or e)
 
 
 def connect(

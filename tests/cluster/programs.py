@@ -271,7 +271,8 @@ def share() -> dict[str, Any]:
             kv.pushpull("w", nd.ones((3000, 100)), out=out)
             kv.push("w", nd.ones((3000, 100)))
             kv.pull("w", out=out)
-        return {"shared": len(kv._sharing._servers), "sum": float(out.asnumpy().sum())}
+        ways = {sock.last_endpoint[:3].decode() for peer, sock in kv._io._loop._sockets.items() if peer >= 0}  # type: ignore[union-attr]
+        return {"shared": len(kv._sharing._servers), "ways": [*ways], "sum": float(out.asnumpy().sum())}
 
 
 def cut_lanes() -> dict[str, Any]:

@@ -52,6 +52,18 @@ def test_where_one_side_shares_nothing_arrays_travel_by_the_network(clusters: An
     assert [result["sum"] for result in results] == [600_000.0] * 2
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="abstract sockets are Linux's")
+@pytest.mark.parametrize(("server", "way"), [("ipc", "ipc"), ("tcp", "tcp")])
+def test_where_asked_for_messages_travel_by_unix_sockets_if_the_server_has_one(
+    clusters: Any, server: str, way: str
+) -> None:
+    cluster = clusters(1, 1, PSDIST_SHM_BYTES=0)
+    cluster.env["PSDIST_TRANSPORT"] = server
+    cluster.serve()
+    result = cluster.worker(0, "share", {"PSDIST_TRANSPORT": "ipc"}).wait().result
+    assert (result["shared"], result["ways"], result["sum"]) == (0, [way], 300_000.0)
+
+
 def test_a_segment_that_is_full_leaves_the_rest_to_the_network(clusters: Any) -> None:
     results = clusters(2, 1, PSDIST_SHM_BYTES=1 << 20).run("share")
     assert [result["sum"] for result in results] == [600_000.0] * 2

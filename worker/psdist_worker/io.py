@@ -37,7 +37,7 @@ from psdist.errors import PSError, TransportError
 from psdist.malloc import keep_freed_memory
 from psdist.settings import Settings
 from psdist.stamps import Points, Stamps, open_points
-from psdist.wire import BadMessage, decode, encode
+from psdist.wire import BadMessage, decode, encode, ipc
 from psdist.wire import messages as m
 from psdist.wire.codec import OldTurn, frame_limit
 from psdist.wire.lane import Gone, Lane
@@ -363,7 +363,7 @@ class _Loop:
         self._close_lane(peer)
         sock = _new_socket(self._context, self._settings)
         monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | _HANDSHAKE_FAILED)
-        sock.connect(address)
+        sock.connect(self._near(peer, address))
         self._sockets[peer] = sock
         self._monitors[peer] = monitor
         self._connections[peer] = 0
@@ -371,6 +371,19 @@ class _Loop:
         self._is_full.discard(peer)
         self._poller.register(sock, _IN)
         self._poller.register(monitor, _IN)
+
+    def _near(self, peer: Peer, address: str) -> str:
+        """The address of a server, or a shorter way to it."""
+        if self._settings.transport == "ipc" and peer != SCHEDULER:
+            where = ipc.endpoint(self._settings.job, address)
+            if ipc.is_there(where):
+                return where
+            _log.info(
+                "server %d (%s) is not reached by ipc: not on this host, or without PSDIST_TRANSPORT=ipc",
+                peer,
+                address,
+            )
+        return address
 
     def _send_some(self, peer: Peer, heap: list[tuple[int, int, Send]], now: float) -> None:
         sock = self._sockets[peer]
