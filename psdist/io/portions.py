@@ -21,13 +21,19 @@ from .batch import DataBatch, DataDesc, DataIter
 
 __all__ = ["PortionIter"]
 
+_MOST_TIMES = (
+    128  # a portion that a dying worker has pushed ahead is there when its round is: after 64 at most
+)
+
 
 class PortionIter(DataIter):
     """This worker's batches of `data` and `label`, arrays with a sample in each row.
 
     A batch's `portions` is its number, which `Module` pushes along; in a loop of your own say `kv.portions =
     batch.portions` before the push. `first_epoch` is where a resumed job goes on: give it to `fit` as
-    `begin_epoch`. Samples that fill no batch are left out of an epoch; another order leaves out others.
+    `begin_epoch`. With `num_epoch`, nobody leaves the last epoch before all of it is learned: who has nothing left
+    does what others have not pushed yet, should they die. Samples that fill no batch are left out of an epoch;
+    another order leaves out others.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class PortionIter(DataIter):
         batch_size: int,
         kvstore: Any,
         *,
+        num_epoch: int | None = None,
         seed: int = 0,
         shuffle: bool = True,
         data_name: str = "data",
@@ -50,6 +57,9 @@ class PortionIter(DataIter):
         if not self.num_portions:
             raise ConfigError(f"PortionIter: {len(self._data)} samples are no batch of {batch_size}")
         self._kvstore = kvstore
+        self._num_epoch = num_epoch
+        self._helped: int | None = None  # the portion of others that was given last,
+        self._num_helped = 0  # and how often, one time after the other
         self._seed, self._shuffle = seed, shuffle
         self.provide_data = [DataDesc(data_name, (batch_size, *self._data.shape[1:]), self._data.dtype)]
         self.provide_label = [DataDesc(label_name, (batch_size, *self._label.shape[1:]), self._label.dtype)]
@@ -74,12 +84,29 @@ class PortionIter(DataIter):
             if number is not None:
                 return self._batch(number)
             if self._kvstore.share == self._share:
-                raise StopIteration
+                if (number := self._left_over()) is None:
+                    raise StopIteration
+                return self._batch(number)
 
     def _deal(self) -> None:
         num, index = self._share = self._kvstore.share
         missing = self._kvstore.applied_portions().missing((self.epoch + 1) * self.num_portions)
         self._numbers = iter([number for number in missing if number % num == index])
+
+    def _left_over(self) -> int | None:
+        """In the last epoch, a portion that others have not pushed yet, and may not live to push."""
+        if self._num_epoch is None or self.epoch + 1 < self._num_epoch:
+            return None
+        applied = self._kvstore.applied_portions()
+        number = next(applied.missing((self.epoch + 1) * self.num_portions), None)
+        self._num_helped = self._num_helped + 1 if number == self._helped else 0
+        if number is not None and self._num_helped > _MOST_TIMES:
+            raise ConfigError(
+                f"PortionIter: portion {number} was pushed, and is not in all values; set kv.portions for the "
+                "pushes of every key"
+            )
+        self._helped = number
+        return number
 
     def _batch(self, number: int) -> DataBatch:
         epoch, i = divmod(number, self.num_portions)

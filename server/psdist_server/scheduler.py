@@ -339,7 +339,7 @@ class Scheduler:
         if self.state in ("finished", "aborted"):
             self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
             return
-        if self.state == "running" and hello.role == "worker" and self._elastic and not self._has_begun:
+        if self._must_wait(hello):
             self._waiting[hello.token] = (sender, hello)
             self._welcome(sender, hello, now)
             return
@@ -370,6 +370,16 @@ class Scheduler:
     def _of(self, role: str) -> list[_Process]:
         """The processes of a role that are here, in the order they came."""
         return [p for p in self._processes if p.hello.role == role and p.here]
+
+    def _must_wait(self, hello: Hello) -> bool:
+        """Whether this is a worker that can join when training has begun: until then others give the first values."""
+        if hello.role != "worker" or self._elastic is None or self._has_begun:
+            return False
+        if self.state == "running":
+            return True
+        wanted = self._wanted["worker"]
+        is_one_more = hello.rank >= wanted or (hello.rank < 0 and len(self._of("worker")) >= wanted)
+        return self.state == "joining" and is_one_more and hello.rank < self._elastic[1]
 
     def _why_not(self, hello: Hello) -> str:
         """Why this newcomer cannot join; "" when it can."""

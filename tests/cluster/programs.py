@@ -204,7 +204,9 @@ def train_portions(num_portions: int, epochs: int = 1, stop: int = -1) -> dict[s
         kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
         for key, shape in shapes.items():
             kv.init(key, nd.zeros(shape))
-        batches = PortionIter(np.arange(num_portions), np.zeros(num_portions), 1, kv, seed=4)
+        batches = PortionIter(
+            np.arange(num_portions), np.zeros(num_portions), 1, kv, num_epoch=epochs, seed=4
+        )
         outs = [nd.zeros(shape) for shape in shapes.values()]
         mine = []
         while batches.epoch < epochs:

@@ -165,7 +165,9 @@ def no_data_dealt_anew(patch: Patch) -> None:
 
     def keeps(self: Any, ranks: list[int]) -> Any:
         ranks = self._first_ranks = getattr(self, "_first_ranks", ranks)
-        return deal(self, ranks)
+        mine = yield from deal(self, ranks)
+        self._missing = []
+        return mine
 
     patch.setattr(Script, "_deal", keeps)
 

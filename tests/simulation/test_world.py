@@ -243,3 +243,8 @@ def test_a_wrong_command_line_is_told_in_words(
 ) -> None:
     assert main(["torture", *words]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_newcomer_and_the_others_do_not_wait_for_each_other_where_keys_stand_rounds_apart() -> None:
+    """Fused calls for each key in an elastic job: begun where each key stood, this schedule came to its deadline."""
+    assert play(1353, Size()).violations == ()

@@ -9,7 +9,7 @@ message, since a message costs more than a small value.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,17 @@ from psdist.wire import key_name, key_number
 from psdist.wire import messages as m
 from psdist.wire.codec import PACKED
 
-__all__ = ["Array", "KeyInfo", "Layout", "Layouts", "Piece", "init_messages", "key_info", "slices_of"]
+__all__ = [
+    "Array",
+    "KeyInfo",
+    "Layout",
+    "Layouts",
+    "Piece",
+    "begin_together",
+    "init_messages",
+    "key_info",
+    "slices_of",
+]
 
 Array = NDArray[Any]
 
@@ -94,6 +104,18 @@ class Layout:
         keys = list(dict.fromkeys(self.keys[i] for i in piece.items))
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
         return f"{keys[0]!r}{more} at clock {clock}"
+
+
+def begin_together(clocks: Mapping[int, int], ahead: int) -> dict[int, int]:
+    """Where a late worker begins each key, by number, given the first round of each that it may push to.
+
+    Keys that are pushed in every step stand up to `ahead` rounds apart while pushes are on their way. Were each begun
+    where it stands, the newcomer would be rounds behind with some for ever, and it and the others would wait for
+    each other; so they begin at the highest, and the rounds before do without it. What is further behind is
+    pushed less often, and begins where it stands.
+    """
+    highest = max(clocks.values(), default=0)
+    return {number: highest if clock >= highest - ahead else clock for number, clock in clocks.items()}
 
 
 class Layouts:

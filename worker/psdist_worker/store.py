@@ -42,7 +42,7 @@ from . import states
 from .client import SCHEDULER, Call, Client, Reply, Request
 from .io import IO
 from .memory import Buffers, Targets
-from .plan import Array, KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
+from .plan import Array, KeyInfo, Layout, Layouts, Piece, begin_together, init_messages, key_info, slices_of
 from .rates import Rates
 from .shm import Sharing
 from .tables import Tables
@@ -145,6 +145,8 @@ class DistKVStore(KVStore):
         shards = range(self._client.num_servers)
         about = "where the job is"
         self._ask_all([(shard, m.Join(next_seq())) for shard in shards], what=lambda: about, deliver=take)
+        if self._client.is_late:
+            clocks = begin_together(clocks, _ROUNDS_AHEAD + max(self._staleness, 0))
         numbers, begins = list(clocks), list(clocks.values())
         self._ask_all([(shard, m.Begin(next_seq(), numbers, begins)) for shard in shards], what=lambda: about)
         self._begins = clocks

@@ -196,7 +196,7 @@ class Faults:
             world.events.after(delay_s + (fault.draw // 100 % 100) / 50, lambda: world.restart(process))
 
     def _join(self, fault: Fault, process: Process) -> None:
-        if self._world.scheduler.job_state == "running":  # before, it is one too many
+        if self._world.scheduler.job_state in ("joining", "running"):
             self._world.oracle.members_change()
             self._world.add_worker()
 

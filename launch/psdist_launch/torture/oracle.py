@@ -121,9 +121,6 @@ class Oracle:
                 place = self._places[part_place(number, part)] = _Place(spec_of, 0, length, self._num)
                 place.label = f"part {part} of {spec_of.key!r}"
                 place.expected = [value.reshape(num_rows, -1)[rows].reshape(-1) for value in values]
-        self._last_deal: list[
-            int
-        ] = []  # the workers that were there for the last who found nothing more to learn
         self._stepped: dict[str, list[float]] = {}
 
     def violation(self, text: str) -> None:
@@ -153,10 +150,6 @@ class Oracle:
     def promised(self, places: list[Place]) -> list[list[int]]:
         """What a read that is asked for now must hold."""
         return [self._places[place].acknowledged.copy() for place in places]
-
-    def learned_all(self, worker: WorkerProcess, ranks: list[int]) -> None:
-        """A worker has found no portion of the data that is for it, among the workers `ranks`."""
-        self._last_deal = ranks
 
     def stepped(self, worker: WorkerProcess) -> None:
         """A worker has done one more step."""
@@ -327,12 +320,9 @@ class Oracle:
                     self._missing(who, worker, lost, "though it was acknowledged")
 
     def _judge_portions(self, who: str, portions: int) -> None:
-        """All data is learned from, unless the last to look left it to somebody who died then."""
-        scenario = self._scenario
-        ended_well = {w.client.rank for w in self._world.workers if w.exit_code == 0}
-        if not self.is_finished or not scenario.num_portions or not ended_well.issuperset(self._last_deal):
-            return
-        if lost := ((1 << scenario.num_portions) - 1) & ~portions:
+        """Nobody ends well before all data is learned from."""
+        ended_well = any(worker.exit_code == 0 for worker in self._world.workers)
+        if lost := ((1 << self._scenario.num_portions) - 1) & ~portions if ended_well else 0:
             self.violation(f"{who}: portion {_first(lost)} of the data is missing")
 
     def recoveries(self) -> list[tuple[str, float]]:

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psdist_worker.client import SCHEDULER, Call, Client, Reply, Request
-from psdist_worker.plan import KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
+from psdist_worker.plan import (
+    KeyInfo,
+    Layout,
+    Layouts,
+    Piece,
+    begin_together,
+    init_messages,
+    key_info,
+    slices_of,
+)
 
 from psdist.errors import PSError
 from psdist.wire import key_name
@@ -51,6 +60,7 @@ class Script:
         self._layouts = Layouts()
         self.staleness = scenario.staleness
         self._barriers = 0
+        self._missing: list[int] = []  # portions of the data, when it was last asked
         self._in_flight = 0  # calls in the background
         self._error: PSError | None = None  # of one of them
         self._is_asleep = False
@@ -167,7 +177,10 @@ class Script:
                 mine = yield from self._deal(ranks)
                 continue
             if not mine:
-                break
+                yield from self._deal(ranks)
+                mine = self._missing[:1]  # what others have not pushed yet, should they die
+                if not mine:
+                    break
             portion = mine.pop(0)
             yield random.expovariate(1 / scenario.think_s[like])
             step = steps[self.step % len(steps)]
@@ -178,7 +191,6 @@ class Script:
             self.worker.num_steps += 1
             self.oracle.stepped(self.worker)
         yield lambda: not self._in_flight
-        self.oracle.learned_all(self.worker, share)
         if self._error is not None:
             raise self._error
         yield self._pull(self._infos)
@@ -198,8 +210,8 @@ class Script:
         shards = range(self.client.num_servers)
         yield self.ask([(shard, m.GetPortions(self.client.next_seq())) for shard in shards], take)
         applied = functools.reduce(operator.and_, found) if found else Spans()
-        missing = applied.missing(self.scenario.num_portions)
-        return [p for p in missing if p % len(ranks) == ranks.index(self.rank)]
+        self._missing = list(applied.missing(self.scenario.num_portions))
+        return [p for p in self._missing if p % len(ranks) == ranks.index(self.rank)]
 
     def _declare(self) -> Generator[Wait, None, None]:
         scenario, client = self.scenario, self.client
@@ -249,6 +261,7 @@ class Script:
 
         next_seq, shards = self.client.next_seq, range(self.client.num_servers)
         yield self.ask([(shard, m.Join(next_seq())) for shard in shards], take)
+        clocks = begin_together(clocks, _ROUNDS_AHEAD + max(self.staleness, 0))
         begins = [*clocks], [*clocks.values()]
         yield self.ask([(shard, m.Begin(next_seq(), *begins)) for shard in shards])
         assert self.client.view is not None

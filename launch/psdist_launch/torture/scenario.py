@@ -242,9 +242,7 @@ def _draw_programs(
                     fuses=rng.random() < fuses,
                     pulls=rng.random() < pulls,
                     waits=rng.random() < waits,
-                    # a newcomer may begin one key a round later than another: with fused calls for each key, it and
-                    # the others would wait for each other
-                    each_key=not is_elastic and rng.random() < 0.3,
+                    each_key=rng.random() < 0.3,
                     barrier=barriers[i] or dial[i] is not None,
                     rates=rates,
                     staleness=dial[i],
