@@ -130,6 +130,14 @@ class Table:
         for mine, given in zip(self.state or (), state, strict=True):
             mine[slots] = given
 
+    def put_states(self, ids: Array, state: tuple[Array, ...]) -> None:
+        """Give rows these states; those that are not there are created."""
+        slots, _ = self._locate(ids)
+        if self.state is None:
+            self.state = tuple(np.zeros((len(self._ids), self.width), a.dtype) for a in state)
+        for mine, given in zip(self.state, state, strict=True):
+            mine[slots] = given
+
     def give(self, rows: Rows) -> None:
         """First values of rows; where there is one, it stays."""
         if len(self):

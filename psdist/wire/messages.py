@@ -480,8 +480,8 @@ class SetStaleness:
 @message(23, senders="worker")
 @dataclass(frozen=True, slots=True)
 class GetState:
-    """Read the optimizer's state of slices. Reply: States. Errors: unknown-key, bad-value (no
-    optimizer)."""
+    """Read the optimizer's state of slices; or of one part of a table, whose number is the offset.
+    Reply: States. Errors: unknown-key, bad-value (no optimizer)."""
 
     seq: int
     keys: Ints
@@ -492,7 +492,8 @@ class GetState:
 @dataclass(frozen=True, slots=True)
 class States:
     """The optimizer's state of the slices asked for: `counts[i]` arrays each (0: never updated), one after
-    the other in `values`, after `num_updates[i]` updates."""
+    the other in `values`, after `num_updates[i]` updates. Of a part of a table: numbers of rows, then these rows of each
+    array; again, where they are many."""
 
     seq: int
     num_updates: Ints

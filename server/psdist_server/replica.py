@@ -312,9 +312,7 @@ class Primary:
                     case Rewritten():
                         out += self._send_rounds(rank, copy, rounds, now)
                         rounds = []
-                        for piece in effect.pieces:
-                            copy.to_come.pop((piece.key.number, piece.offset), None)
-                        out += self._send_slices(rank, copy, effect.pieces, now)
+                        out += self._send_anew(rank, copy, effect.pieces, now)
             out += self._send_rounds(rank, copy, rounds, now)
         return out
 
@@ -359,6 +357,23 @@ class Primary:
     def _send_slices(self, rank: int, copy: Copy, pieces: list[Slice], now: float) -> Out:
         message = slices_of(pieces, copy.link.next_seq(), self.epoch, self.number)
         return self._send(rank, copy, message, sum(value.nbytes for value in message.values), now)
+
+    def _send_anew(self, rank: int, copy: Copy, pieces: list[Slice], now: float) -> Out:
+        """Slices that have changed otherwise than by rounds."""
+        out: Out = []
+        for piece in pieces:
+            if not isinstance(piece, TablePart):
+                copy.to_come.pop((piece.key.number, piece.offset), None)
+            elif copy.has(piece):
+                begin, end = 0, piece.table.num_slots
+                while begin < end:
+                    # row by row in place of the old: a copy that gets some of them only is still one
+                    message, begin = portion_of(
+                        piece, copy.link.next_seq(), self.epoch, self.number, begin, anew=False
+                    )
+                    out += self._send(rank, copy, message, 0, now)
+        arrays = [piece for piece in pieces if not isinstance(piece, TablePart)]
+        return out + self._send_slices(rank, copy, arrays, now) if arrays else out
 
     def _send_rows(self, rank: int, copy: Copy, effect: AppliedRows, clock: int, now: float) -> Out:
         message = ReplicateRows(

@@ -782,6 +782,10 @@ class Shard:
                     self.updates.set_hyper(message, self.slices.values())
                 case SetStaleness():
                     self._set_staleness(message.staleness)
+                case SetState() if (part := tables.named(self, message)) is not None:
+                    tables.set_states(self, part, message)
+                    if self.effects is not None:
+                        self.effects.append(Rewritten([part]))
                 case SetState():
                     num = len(message.counts)
                     pieces = self._locate("SetState", message.keys, message.offsets, num)
@@ -807,6 +811,9 @@ class Shard:
             self._settle(piece)
 
     def _get_state(self, sender: Destination, message: GetState) -> None:
+        if (part := tables.named(self, message)) is not None:
+            self._out.append((sender, tables.get_states(part, message)))
+            return
         pieces = self._locate("GetState", message.keys, message.offsets, len(message.keys))
         self._out.append((sender, self.updates.get_state(message, pieces)))
 

@@ -163,8 +163,11 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
     shard.count()
 
 
-def portion_of(part: TablePart, seq: int, epoch: int, number: int, begin: int) -> tuple[CopyRows, int]:
-    """What lies in some slots of a part's table, from `begin` on; and where the next portion begins."""
+def portion_of(
+    part: TablePart, seq: int, epoch: int, number: int, begin: int, *, anew: bool = True
+) -> tuple[CopyRows, int]:
+    """What lies in some slots of a part's table, from `begin` on; and where the next portion begins. Where it is not
+    `anew`, the rows of the copy stay."""
     table = part.table
     per_row = table.width * table.dtype.itemsize * (1 + len(table.state or ()))
     end = min(begin + max(1, _BATCH_NBYTES // max(1, per_row)), table.num_slots)
@@ -184,7 +187,7 @@ def portion_of(part: TablePart, seq: int, epoch: int, number: int, begin: int) -
         table.evict.policy,
         table.evict.limit,
         part.is_open,
-        begin == 0,
+        anew and begin == 0,
         part.clock,
         table.newest + 1,
         part.num_updates,
@@ -221,6 +224,8 @@ def put_rows(shard: Shard, message: CopyRows) -> None:
         shard.tables[place] = shard.slices[place] = part
     ids, touched, *arrays = message.values
     data, *state = (array.reshape(len(ids), part.table.width) for array in arrays)
+    if not state:
+        part.table.state = None
     part.table.put(ids, touched, data, tuple(state))
     part.clock, part.num_updates = message.clock, message.num_updates
     part.table.newest = message.newest - 1

@@ -14,7 +14,19 @@ import numpy as np
 from psdist.errors import ConfigError
 from psdist.table import Evict, First, Rows, chunks, is_of, row_chunks
 from psdist.wire.codec import DTYPES
-from psdist.wire.messages import InitRows, Message, PullRows, PushRows, RowValues, Tensor, Tensors, key_number
+from psdist.wire.messages import (
+    GetState,
+    InitRows,
+    Message,
+    PullRows,
+    PushRows,
+    RowValues,
+    SetState,
+    States,
+    Tensor,
+    Tensors,
+    key_number,
+)
 
 from .parts import TablePart, part_place
 from .rounds import Key
@@ -23,7 +35,7 @@ from .updates import Refused
 if TYPE_CHECKING:
     from .shard import Destination, Shard
 
-__all__ = ["init_rows", "pull_rows", "push_rows"]
+__all__ = ["get_states", "init_rows", "named", "pull_rows", "push_rows", "set_states"]
 
 _DTYPES: Final = {dtype.name: dtype for dtype in DTYPES.values()}
 _MAX_WIDTH: Final = 1 << 40
@@ -141,6 +153,51 @@ def pull_rows(shard: Shard, sender: Destination, pull: PullRows) -> None:
     pending.reply = reply
     shard.wait_for_clocks([part], [pull.min_clock], pending)
     pending.one_is_there()
+
+
+def named(shard: Shard, message: GetState | SetState) -> TablePart | None:
+    """The part of a table that a message about one state names, if it does: its offset is the part's number."""
+    if len(message.keys) != 1 or len(message.offsets) != 1:
+        return None
+    return shard.tables.get(part_place(message.keys[0], message.offsets[0]))
+
+
+def get_states(part: TablePart, message: GetState) -> States:
+    """The states of all rows that are stored: numbers, then each array's rows; again, where they are many."""
+    ids = part.table.stored()
+    arrays = part.table.states_of(ids)
+    values: list[Tensor] = []
+    for low, high in _ranges(len(ids), part.table.width) if arrays else ():
+        values += [ids[low:high], *(array[low:high].reshape(-1) for array in arrays)]
+    return States(message.seq, [part.num_updates], [len(values)], values)
+
+
+def set_states(shard: Shard, part: TablePart, message: SetState) -> None:
+    """Put back what `get_states` gave. Raises Refused."""
+    rule, table, values = shard.updates.rule, part.table, message.values
+    if rule is None:
+        raise Refused("bad-value", "no optimizer is set, so there is no state; call set_optimizer first")
+    wanted = rule.create_state(np.empty((0, table.width), table.dtype))
+    group = 1 + len(wanted)
+    if len(message.num_updates) != 1 or list(message.counts) != [len(values)] or len(values) % group:
+        raise Refused("bad-value", f"SetState of {part.key.label} has columns of other lengths")
+    for i in range(0, len(values), group):
+        ids, *arrays = values[i : i + group]
+        _check_ids(part, ids)
+        for array, one in zip(arrays, wanted, strict=True):
+            if array.size != len(ids) * table.width or array.dtype != one.dtype:
+                raise Refused("bad-value", f"{part.key.label}: this state is not one of {rule.name}'s")
+    table.state = None  # rows that are not among these begin anew
+    for i in range(0, len(values), group):
+        ids, *arrays = values[i : i + group]
+        table.put_states(ids, tuple(array.reshape(len(ids), table.width) for array in arrays))
+    part.num_updates = message.num_updates[0]
+
+
+def _ranges(num: int, width: int) -> list[tuple[int, int]]:
+    """Rows whose arrays of 8-byte elements are not too large for a frame."""
+    most = max(1, (4 << 20) // (8 * max(1, width)))
+    return [(low, min(low + most, num)) for low in range(0, num, most)]
 
 
 def _part(shard: Shard, number: int, which: int) -> TablePart:

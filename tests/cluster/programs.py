@@ -745,6 +745,30 @@ def train_rows_here(num_workers: int, opt: str) -> str:
         return all_values(kv, opt)
 
 
+def rows_with_states(*, save: str = "", load: str = "", opt: str = "adam") -> str:
+    """Two rounds, states and values to files, two more rounds; or the last two again, from the files."""
+    kind = "local" if here.settings is None else "dist_sync"
+    with create(kind) as kv:
+        first = np.random.default_rng(3).standard_normal(TABLE).astype(np.float32)
+        value = nd.array(np.load(f"{load}.npy") if load else first)
+        kv.init("given", nd.sparse.row_sparse_array((value, np.arange(TABLE[0])), shape=TABLE))
+        kv.set_optimizer(sparse_optimizer(opt))
+        if load:
+            kv.load_optimizer_states(load)
+        out = nd.zeros(TABLE)
+        for step in range(2 if load else 0, 4):
+            if step == 2 and save:
+                kv.pull("given", out=out)
+                if kv.rank == 0:
+                    kv.save_optimizer_states(save)
+                    np.save(f"{save}.npy", out.asnumpy())
+                kv.barrier()
+            ranks = range(2) if kind == "local" else [kv.rank]
+            kv.push("given", [sparse_gradient(rank, step) for rank in ranks])
+        kv.pull("given", out=out)
+        return digest([out])
+
+
 def exchange_many_rows(counted: list[int], num: int, steps: int) -> tuple[int, int]:
     """Bytes of the rows that this worker has pushed and pulled, and for the first one those on all wires meanwhile."""
     with create("dist_sync") as kv:
@@ -789,6 +813,7 @@ def push_bad_rows(bad: dict[str, list[int]]) -> tuple[dict[str, str], list[float
         attempt("twice", lambda: kv.init_table("given", TABLE))
         attempt("initializer", lambda: kv.init_table("new", TABLE, initializer="bilinear"))
         attempt("evict", lambda: kv.init_table("new", TABLE, max_rows=3, ttl=4))
+        kv.init_table("huge", (1 << 40, 4))
         attempt("states", lambda: kv.save_optimizer_states("nowhere"))
         attempt("lamb", lambda: kv.set_optimizer(optimizer.LAMB()))
         kv.push("given", nd.sparse.row_sparse_array((ones, [1, 299]), shape=TABLE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -88,9 +89,20 @@ def test_bad_rows_are_an_error_at_the_caller_and_the_servers_go_on() -> None:
     assert "initialised before" in told["twice"]
     assert "Bilinear cannot draw one row alone" in told["initializer"]
     assert "max_rows and ttl are given" in told["evict"]
-    assert "the states of tables ('given') stay on the servers" in told["states"]
+    assert "'huge' has the shape (1099511627776, 4), and a file has states of whole" in told["states"]
     assert "the optimizer needs whole arrays, and 'given' is a table" in told["lamb"]
     assert values == [-1.0, -1.0]
+
+
+@pytest.mark.parametrize("opt", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
+def test_states_of_rows_saved_by_three_servers_go_on_with_one_and_in_one_process(
+    tmp_path: Path, opt: str
+) -> None:
+    path = str(tmp_path / "states")
+    first, second = run_threads("rows_with_states", num_servers=3, save=path, opt=opt)
+    assert first == second == programs.rows_with_states(opt=opt)
+    assert run_threads("rows_with_states", num_servers=1, load=path, opt=opt) == [first] * 2
+    assert programs.rows_with_states(load=path, opt=opt) == first
 
 
 def test_rows_that_nobody_touches_are_let_go_and_memory_stays_bounded() -> None:

@@ -280,6 +280,34 @@ def test_a_copy_that_comes_in_portions_while_training_goes_on_is_the_table(
     ]
 
 
+def test_states_that_are_put_back_reach_the_copy_and_wrong_ones_change_nothing() -> None:
+    (shard,) = shards_with_a_table(1)
+    train([shard], range(3))
+    primary, backup = Primary(0, shard), Backup(Shard("job"))
+    link = Link(
+        b"l", m.Member("server", 1, 0, 2, ""), m.Hello(0, m.VERSION, "job", "server", 0, 0, 1, ""), 0.0
+    )
+    ((_, greeting),) = link.greet(0.0)
+    link.step(m.Welcome(greeting.seq, 1, 1.0, 8.0, 0.0), 0.0)
+    out = primary.set_copies({1: link}, 1, 0.0)
+    ((_, states),) = shard.step(b"w", m.GetState(50, [KEY], [0]), 0.0)
+    assert isinstance(states, m.States)
+    ids, mean, var = states.values
+    bad = m.SetState(51, [KEY], [0], [2], [3], [ids, mean[1:], var])
+    assert "this state is not one of adam's" in text([(0, primary.step(b"w", bad, 0.0)[0][1])])
+    out += primary.step(b"w", m.SetState(52, [KEY], [0], [7], [3], [ids[1:], 2 * mean[3:], 3 * var[3:]]), 0.0)
+    for destination, message in out:
+        if destination == b"l":
+            backup.step(message)
+    for one in (shard, backup.shard):
+        (part,) = one.tables.values()
+        assert part.num_updates == 7
+        got = part.table.states_of(ids)
+        assert (got[0][0] == 0).all()
+        assert got[0][1:].tobytes() == (2 * mean[3:]).tobytes()
+        assert got[1][1:].tobytes() == (3 * var[3:]).tobytes()
+
+
 # --- snapshots ------------------------------------------------------------------------------------------
 
 

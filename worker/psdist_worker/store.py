@@ -702,10 +702,10 @@ class DistKVStore(KVStore):
     def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
         """Gather the optimizer's state of every key from the servers, into a file that any store loads.
 
-        Not of tables, whose states are in snapshots. Raises ConfigError.
+        In the file, states are arrays of the key's shape. Raises ConfigError for tables that are too large for that.
         """
         optimizer = self._need_optimizer()
-        self._need_no_tables("save_optimizer_states")
+        self._tables.check_size("save_optimizer_states")
         self._drain()
         layout = Layout(list(self._infos.values()))
         messages = [
@@ -719,17 +719,18 @@ class DistKVStore(KVStore):
             replies[i] = reply
 
         self._ask_all(messages, what=lambda: "every key", deliver=take)
-        Path(fname).write_bytes(states.gather(layout, replies, optimizer).get_states(dump_optimizer))
+        updater = states.gather(layout, replies, optimizer)
+        self._tables.gather_states(updater)
+        Path(fname).write_bytes(updater.get_states(dump_optimizer))
 
     def load_optimizer_states(self, fname: Any) -> None:
         """Give the servers the states in a file. Every worker calls this; rank 0's file counts."""
         optimizer = self._need_optimizer()
-        self._need_no_tables("load_optimizer_states")
         self._drain()
         if self._client.leads:
             updater = opt.Updater(optimizer)
             updater.set_states(Path(fname).read_bytes())
-            by_key = states.spread(updater, self._infos)
+            by_key = states.spread(updater, self._infos | self._tables.infos)
             layout = Layout(list(self._infos.values()))
             next_seq = self._client.next_seq
             self._ask_all(
@@ -739,6 +740,7 @@ class DistKVStore(KVStore):
                 ],
                 what=lambda: "every key",
             )
+            self._tables.spread_states(by_key)
             self._rates.resume()
         self.barrier()
 
@@ -747,13 +749,6 @@ class DistKVStore(KVStore):
         if self._optimizer is None:
             raise ConfigError("this store has no optimizer, so no states: call set_optimizer first")
         return self._optimizer
-
-    def _need_no_tables(self, verb: str) -> None:
-        if self._tables.infos:
-            raise ConfigError(
-                f"{verb}: the states of tables ({_keys_text(list(self._tables.infos))}) stay on the servers; "
-                "psdist run --snapshot-dir keeps them, and --restore brings them back"
-            )
 
     def _drain(self) -> None:
         """Wait until what was pushed is applied. Raises the error of a push."""

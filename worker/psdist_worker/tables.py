@@ -6,7 +6,9 @@ rounds are those of whole arrays. A pull asks the servers that hold the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +16,8 @@ import numpy as np
 from psdist.errors import ConfigError, ProtocolError
 from psdist.kvstore.base import Key, Spec, check_row_ids
 from psdist.kvstore.reduce import add_into
+from psdist.ndarray import NDArray
+from psdist.optimizer import Updater, from_wire
 from psdist.table import Evict, First, Rows, chunks, merge, split
 from psdist.wire import key_name, key_number
 from psdist.wire import messages as m
@@ -29,6 +33,8 @@ __all__ = ["Tables"]
 
 _INIT_NBYTES: Final = 16 << 20  # of rows in one message
 _DTYPES: Final = frozenset(DTYPES.values())
+_MOST_IN_FILE: Final = 1 << 28  # elements
+_ROWS_AT_ONCE: Final = 1 << 12
 _NO_ROWS: Final = np.empty(0, np.int64)
 
 
@@ -222,6 +228,85 @@ class Tables:
         )
         order = np.argsort(ids)
         return data[order].reshape(len(ids), *info.shape[1:]), ids[order]
+
+    # --- the optimizer's states -------------------------------------------------------------------
+
+    def check_size(self, verb: str) -> None:
+        """Raise ConfigError for a table whose states would not go into a file."""
+        for key, info in self.infos.items():
+            if math.prod(info.shape) > _MOST_IN_FILE:
+                raise ConfigError(
+                    f"{verb}: {key!r} has the shape {info.shape}, and a file has states of whole arrays; "
+                    "psdist run --snapshot-dir keeps those of a table's rows, --restore brings them back"
+                )
+
+    def gather_states(self, updater: Updater) -> None:
+        """Add the states of the tables to an updater's."""
+        optimizer = updater.optimizer
+        rule = from_wire(*optimizer.to_wire())
+        for key, info in self.infos.items():
+            width = _width(info.shape)
+            replies: list[m.States] = []
+            number = info.number
+
+            def ask(seq: int, part: int, number: int = number) -> m.GetState:
+                return m.GetState(seq, [number], [part])
+
+            self._ask_parts(info, ask, replies)
+            fresh = rule.create_state(np.zeros((1, width), info.dtype))
+            wholes = [np.zeros((info.shape[0], width), one.dtype) for one in fresh]
+            for reply in replies:
+                for i in range(0, len(reply.values), 1 + len(wholes)):
+                    ids, *arrays = reply.values[i : i + 1 + len(wholes)]
+                    for whole, array in zip(wholes, arrays, strict=True):
+                        whole[ids] = array.reshape(len(ids), width)
+            num = max(reply.num_updates[0] for reply in replies)
+            parts = [NDArray(whole.reshape(info.shape)) for whole in wholes] if num else []
+            updater.states[key] = tuple(parts) if len(parts) > 1 else parts[0] if parts else None
+            optimizer._index_update_count[key] = optimizer.begin_num_update + num
+
+    def spread_states(self, states: Mapping[Key, tuple[Sequence[Array], int]]) -> None:
+        """Give the servers the states of the tables' rows, as far as they are not zero."""
+        for key, info in self.infos.items():
+            flats, num_updates = states.get(key, ((), 0))
+            wholes = [flat.reshape(info.shape[0], _width(info.shape)) for flat in flats]
+            some = (
+                np.flatnonzero(np.any([whole.any(axis=1) for whole in wholes], axis=0))
+                if wholes
+                else _NO_ROWS
+            )
+            mine = [some[places] for places in split(some, self._store._client.num_servers)]
+
+            def make(
+                seq: int,
+                part: int,
+                info: KeyInfo = info,
+                wholes: Any = wholes,
+                mine: Any = mine,
+                num: int = num_updates,
+            ) -> m.SetState:
+                values = []
+                for low in range(0, len(mine[part]), _ROWS_AT_ONCE):
+                    ids = mine[part][low : low + _ROWS_AT_ONCE]
+                    values += [ids, *(whole[ids].reshape(-1) for whole in wholes)]
+                return m.SetState(seq, [info.number], [part], [num], [len(values)], values)
+
+            self._ask_parts(info, make, [])
+
+    def _ask_parts(self, info: KeyInfo, make: Callable[[int, int], Any], replies: list[Any]) -> None:
+        client = self._store._client
+        self._store._ask_all(
+            [(part, make(client.next_seq(), part)) for part in range(client.num_servers)],
+            what=lambda: f"states of {info.key!r}",
+            deliver=lambda _, reply: replies.append(_kept(reply)),
+        )
+
+
+def _kept(reply: Reply) -> Reply:
+    """Arrays of a reply may lie in the server's memory."""
+    if isinstance(reply, m.States):
+        return replace(reply, values=[value.copy() for value in reply.values])
+    return reply
 
 
 def _taker(out: Array, places: Array | None) -> Callable[[Reply], None]:
