@@ -35,7 +35,7 @@ psdist.checkpoint
 psdist.module psdist.callback psdist.monitor | psdist.rnn
 psdist.model psdist.executor_manager
 psdist.contrib psdist.test_utils
-psdist
+psdist psdist.__main__
 psdist_launch | psdist_server | psdist_worker
 """  # noqa: E501
 
