@@ -128,3 +128,37 @@ def test_the_innermost_scopes_are_found_on_their_classes():
         assert mx.name.NameManager.current is names
         assert mx.Context.default_ctx == mx.cpu(3)
     assert mx.AttrScope.current.get(None) == {}
+
+
+def test_a_script_runs_unchanged_by_python_m_psdist(tmp_path):
+    (tmp_path / "helper.py").write_text("import mxnet.symbol as S\nx = S.Variable('x')\n")
+    (tmp_path / "script.py").write_text(
+        "import sys\nimport mxnet as mx\nfrom helper import x\n"
+        "if __name__ == '__main__':\n    print(sys.argv[1:], x.name, mx.nd.ones(2).asnumpy().sum())\n"
+    )
+    command = [sys.executable, "-W", "error", "-m", "psdist", str(tmp_path / "script.py"), "--epochs", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "['--epochs', '3'] x 2.0\n", done.stderr
+    done = subprocess.run([*command[:5], "absent.py"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "python -m psdist: there is no file 'absent.py'\n")
+
+
+def test_the_first_autograd_records_and_trains_by_one_switch():
+    from psdist.contrib import autograd
+
+    x = mx.nd.array([1, 2, 3])
+    x.attach_grad()
+    with autograd.train_section():
+        assert mx.autograd.is_training()
+        y = x * x
+        with autograd.test_section():
+            assert not mx.autograd.is_recording()
+        y.backward(out_grad=mx.nd.ones(3))
+    assert x.grad.asnumpy().tolist() == [2, 4, 6]
+    gradients, loss = autograd.grad_and_loss(lambda a, b: a * b, argnum=1)(x, mx.nd.ones(3))
+    assert (gradients[0].asnumpy().tolist(), loss.asnumpy().tolist()) == ([1, 2, 3], [1, 2, 3])
+    assert autograd.grad(lambda a: a * a)(x)[0].asnumpy().tolist() == [2, 4, 6]
+    assert (autograd.set_is_training(True), autograd.set_is_training(False)) == (False, True)
+    assert not mx.autograd.is_recording()
+    with pytest.raises(mx.MXNetError, match="argument 0 is a float; wanted an NDArray"):
+        autograd.grad(lambda a: a)(1.0)
