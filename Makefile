@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-kv bench-plan test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo bench-kv bench-plan bench-links bench-overlap bench-loss test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,12 +55,21 @@ format: $(VENV)/.test ## rewrite the sources as ruff would have them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# MXNET=PYTHON and TORCH=PYTHON name interpreters that have the peers
-bench-kv: $(VENV)/.test ## exchange parameters, psdist and the peers given by MXNET= and TORCH= in one run
-	$(BIN)/python bench/kv.py $(if $(MXNET),--mxnet $(MXNET)) $(if $(TORCH),--torch $(TORCH))
+# MXNET=PYTHON and TORCH=PYTHON name interpreters that have the peers; PSLITE=PROGRAM one made from bench/peers/pslite.cc
+bench-kv: $(VENV)/.test ## exchange parameters, psdist and the peers given by MXNET=, TORCH=, PSLITE= in one run: docs/bench-kv.md
+	$(BIN)/python bench/kv.py --out docs $(if $(MXNET),--mxnet $(MXNET)) $(if $(TORCH),--torch $(TORCH)) $(if $(PSLITE),--pslite $(PSLITE))
 
 bench-plan: $(VENV)/.test ## how well psdist plan predicts what is measured here: docs/plan.md
-	cd bench && ../$(BIN)/python plan.py --out ../docs
+	cd bench && ../$(BIN)/python plan.py --keep ../launch/psdist_launch/plan/costs.json --out ../docs
+
+bench-links: $(VENV)/.test ## how much of a link is used, beside iperf3, between network namespaces (root): docs/links.md
+	cd bench && ../$(BIN)/python links.py --write ../docs/links.md
+
+bench-overlap: $(VENV)/.test ## how much of the exchange is hidden under computing: docs/overlap.md
+	$(BIN)/python bench/overlap.py --write docs/overlap.md
+
+bench-loss: $(VENV)/.test ## loss over bytes, with each compression: docs/compression.md
+	$(BIN)/python bench/loss.py --out docs
 
 check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the demo for one epoch from there
 	.ci/check-wheel $(BIN)/python

@@ -1,11 +1,12 @@
 """Parameter exchange, psdist and others in one run: 2 workers and 1 server on this machine, synchronous.
 
-    python bench/kv.py [--mxnet PYTHON] [--torch PYTHON] [--laps 5] [--only "1 MB"] [--write docs/bench-kv.md]
+    python bench/kv.py [--mxnet PYTHON] [--torch PYTHON] [--pslite PROGRAM] [--laps 5] [--only "1 MB"] [--out docs]
 
 Each contender is started anew in every lap, one after the other, so that all of them meet the same changes of
 a busy machine; what counts is the median over laps, and the ratios. Goodput is what a worker pushes and pulls,
 divided by the time of a round: for an all-reduce, twice the array's bytes, likewise. `--mxnet` and `--torch` name
-interpreters that have these installed; without, they are left out.
+interpreters that have these installed, `--pslite` a program made from peers/pslite.cc; without, they are left out.
+With `--out`, the page bench-kv.md and its picture are written there.
 
 Bounds of the machine are measured in each lap, too: copying, and adding in place, 64 MB arrays in one thread.
 """
@@ -17,12 +18,14 @@ import itertools
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import figures
+import kv_page
 import numpy as np
 
 WORK = {  # name: (keys, elements of a key, rounds in one lap)
@@ -33,6 +36,7 @@ WORK = {  # name: (keys, elements of a key, rounds in one lap)
     "16 MB": (1, 1 << 22, 6),
     "64 MB": (1, 1 << 24, 3),
     "100 x 1 MB": (100, 1 << 18, 2),
+    "1,000 x 1 KB": (1_000, 256, 5),
     "10,000 x 64 B": (10_000, 16, 3),
     "10,000 rows of 1 M x 64": (10_000, 64, 10),
 }
@@ -168,6 +172,69 @@ def gloo_round(keys, size):
     return work if dist.get_rank() else serve
 
 
+def rpc_worker(only):
+    """torch RPC: the server's sum is a future that both workers' calls give back. A list is one call."""
+    import torch
+    from torch.distributed import rpc
+
+    add = rpc_start(int(os.environ["RANK"]))
+    try:
+
+        def prepare(name, keys, size):
+            values = [torch.ones(size) for _ in range(keys)]
+            together = keys if size <= 1024 else 1
+            lists = [values[i : i + together] for i in range(0, keys, together)]
+
+            def exchange():
+                for call in [
+                    rpc.rpc_async("node0", add, (f"{name}:{i}", one)) for i, one in enumerate(lists)
+                ]:
+                    call.wait()
+
+            return exchange
+
+        return measure(prepare, lambda: rpc.rpc_sync("node0", add, ("barrier", [torch.ones(1)])), only)
+    finally:
+        rpc.shutdown()
+
+
+def rpc_server(only):
+    from torch.distributed import rpc
+
+    rpc_start(0)
+    rpc.shutdown()
+
+
+def rpc_start(rank):
+    """Join, and give the function that the server runs: torch finds it there by its name."""
+    from torch.distributed import rpc
+
+    add = globals()["rpc_add"] = rpc.functions.async_execution(rpc_add)
+    rpc.init_rpc(f"node{rank}", rank=rank, world_size=3)
+    return add
+
+
+rpc_sums = {}  # by key, on the server: the first gradients of a round, and the future of the sum
+rpc_lock = threading.Lock()
+
+
+def rpc_add(key, values):
+    """On the server. The first caller's answer comes with the second's gradients."""
+    import torch
+
+    with rpc_lock:
+        first = rpc_sums.pop(key, None)
+        if first is None:
+            future = torch.futures.Future()
+            rpc_sums[key] = values, future
+            return future
+    totals, future = first
+    for total, value in zip(totals, values, strict=True):
+        total += value
+    future.set_result(totals)
+    return future
+
+
 def all_reduce_worker(only):
     import torch
     import torch.distributed as dist
@@ -240,6 +307,21 @@ def run_roles(python, name, serve, options, env):
     return first_result(started, started[2:])
 
 
+def run_pslite(options, env):
+    work = [str(part) for name, numbers in chosen(options.only).items() for part in (name, *numbers)]
+    env = {
+        **env,
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(free_port()),
+        "DMLC_NODE_HOST": "127.0.0.1",
+        "DMLC_NUM_WORKER": "2",
+        "DMLC_NUM_SERVER": "1",
+    }
+    roles = ("scheduler", "server", "worker", "worker")
+    started = [start([options.pslite, *work], {**env, "DMLC_ROLE": role}) for role in roles]
+    return first_result(started, started[2:])
+
+
 def run_torch(name, world, server, options, env):
     env = {**env, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
     started = []
@@ -293,52 +375,15 @@ def bounds():
     return found
 
 
-# --- the report ----------------------------------------------------------------------------------------------
-
-
-def goodput(name, times):
-    keys, size, _ = WORK[name]
-    return 2 * 4 * keys * size / statistics.median(times) / 1e9
-
-
-def report(laps, limits):
-    """A table in Markdown, of `laps`: contender -> one result a lap."""
-    names = list(laps)
-    lines = ["| work | " + " | ".join(names) + " |", "|--" * (len(names) + 1) + "|"]
-    for work in next(iter(laps.values()))[0]:
-        cells = []
-        for contender in names:
-            results = [lap[work] for lap in laps[contender] if work in lap]
-            if not results:
-                cells.append("-")
-            elif work == "1 KB":
-                p50 = statistics.median(statistics.median(times) for times in results)
-                p99 = statistics.median(sorted(times)[int(0.99 * len(times))] for times in results)
-                cells.append(f"{p50 * 1e6:.0f} / {p99 * 1e6:.0f}")
-            elif work == "10,000 x 64 B":
-                seconds = statistics.median(statistics.median(times) for times in results)
-                cells.append(f"{seconds / WORK[work][0] * 1e6:.2f}")
-            else:
-                cells.append(f"{statistics.median(goodput(work, times) for times in results):.2f}")
-        unit = {"1 KB": ", us p50 / p99", "10,000 x 64 B": ", us a key"}.get(work, ", GB/s")
-        lines.append(f"| {work}{unit} | " + " | ".join(cells) + " |")
-    limit = {name: statistics.median(lap[name] for lap in limits) for name in limits[0]}
-    lines += [
-        "",
-        "In the same run, one thread on 64 MB: " + ", ".join(f"{n} {v:.1f} GB/s" for n, v in limit.items()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--mxnet", default="", metavar="PYTHON", help="an interpreter with MXNet 1.9.1")
     parser.add_argument("--torch", default="", metavar="PYTHON", help="an interpreter with torch")
+    parser.add_argument("--pslite", default="", metavar="PROGRAM", help="made from bench/peers/pslite.cc")
     parser.add_argument("--laps", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=9.5, help="begin no lap that would not end by then")
     parser.add_argument("--only", default="", help="only this work")
-    parser.add_argument(
-        "--write", default="", metavar="FILE", help="put the table between the marks of this page"
-    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for bench-kv.md and bench-kv.svg")
     parser.add_argument("--as", dest="role", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
@@ -348,9 +393,12 @@ def main():
             "gloo": gloo_worker,
             "gloo-server": gloo_server,
             "all-reduce": all_reduce_worker,
+            "rpc": rpc_worker,
+            "rpc-server": rpc_server,
         }
         sys.stdout.write(json.dumps(workers[options.role](options.only)) + "\n")
         return
+    load = figures.load()
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     contenders = {
         "psdist, memory": lambda: run_psdist(options, env),
@@ -359,24 +407,29 @@ def main():
         ),
         "psdist, TCP": lambda: run_psdist(options, {**env, "PSDIST_SHM_BYTES": "0"}),
     }
+    if options.pslite:
+        contenders["ps-lite, TCP"] = lambda: run_pslite(options, env)
+        contenders["ps-lite, ipc"] = lambda: run_pslite(options, {**env, "DMLC_LOCAL": "1"})
     if options.mxnet:
         contenders["MXNet dist_sync"] = lambda: run_mxnet(options, env)
     if options.torch:
         contenders["gloo send/recv"] = lambda: run_torch("gloo", 3, "gloo-server", options, env)
+        contenders["torch RPC"] = lambda: run_torch("rpc", 3, "rpc-server", options, env)
         contenders["gloo all-reduce"] = lambda: run_torch("all-reduce", 2, "", options, env)
     laps = {name: [] for name in contenders}
     limits = []
+    began = time.monotonic()
     for lap in range(options.laps):
+        if lap and (time.monotonic() - began) * (lap + 1) / lap > options.minutes * 60:
+            break  # on a machine that is busy with other things: the page says how many laps there were
         limits.append(bounds())
         for name, run in contenders.items():
             laps[name].append(run())
             sys.stderr.write(f"lap {lap + 1} of {options.laps}: {name}\n")
-    table = report(laps, limits)
-    sys.stdout.write(table)
-    if options.write:
-        page = Path(options.write)
-        before, _, rest = page.read_text().partition("<!-- table -->\n")
-        page.write_text(f"{before}<!-- table -->\n{table}<!-- end -->{rest.partition('<!-- end -->')[2]}")
+    work = {name: numbers[:2] for name, numbers in chosen(options.only, has_rows=True).items()}
+    sys.stdout.write(kv_page.table(work, laps, limits))
+    if options.out:
+        kv_page.write(options.out, work, laps, limits, load)
 
 
 if __name__ == "__main__":

@@ -419,7 +419,8 @@ class _Worker:
                 message = m.PushPull(seq, 1, 1, piece.numbers, piece.offsets, clocks, seen, [], values)
             requests.append(Request(piece.server, message, call, priority))
             nbytes = 4 * sum(piece.lengths)
-            cost += way.request(verb, "script", nbytes) + way.reply(verb, "script", nbytes)
+            if verb == "push":  # else the caller's own thread sends and reads while it waits: see `_own`
+                cost += way.request(verb, "script", nbytes) + way.reply(verb, "script", nbytes)
             cost += way.key["script"] * len(piece.items) if len(piece.items) > 1 else 0.0
         if verb != "pull":
             for info in infos:
@@ -463,7 +464,7 @@ class _Worker:
 
         def cost() -> float:
             small = way.key["io"] * keys / 2 if keys > 1 else 0.0
-            return (way.request(verb, "io", nbytes) + small) * weight
+            return (way.request(verb, "io", nbytes) + self._own(way.request, verb, nbytes) + small) * weight
 
         def sent() -> None:
             self._is_sending = False
@@ -478,6 +479,11 @@ class _Worker:
 
         self.io.put(cost, sent)
 
+    @staticmethod
+    def _own(cost: Callable[[Verb, str, int], float], verb: Verb, nbytes: int) -> float:
+        """What the calling thread spends on a message that it waits for: it drives the sockets meanwhile."""
+        return cost(verb, "script", nbytes) if verb != "push" else 0.0
+
     def hear(
         self, server: int, reply: m.Values | m.Done, verb: Verb, nbytes: int, on_wire: int, keys: int
     ) -> None:
@@ -487,7 +493,7 @@ class _Worker:
 
         def cost() -> float:
             small = way.key["io"] * keys / 2 if keys > 1 else 0.0
-            return (way.reply(verb, "io", nbytes) + small) * weight
+            return (way.reply(verb, "io", nbytes) + self._own(way.reply, verb, nbytes) + small) * weight
 
         def heard() -> None:
             if world.job.way == "memory" and verb == "pushpull":
