@@ -123,7 +123,8 @@ of which each is optional. {load}
 ## Who they are
 
 - *psdist, memory*: arrays travel through memory that worker and server share, as they do by themselves on one host; *TCP*:
-  as between machines (`PSDIST_SHM_BYTES=0`); *ipc*: over Unix sockets (`PSDIST_TRANSPORT=ipc`). `pushpull` of one key, or of a list.
+  as between machines (`PSDIST_SHM_BYTES=0`); *ipc*: over Unix sockets (`PSDIST_TRANSPORT=ipc`). `pushpull` of one
+  key, or of a list.
 - *ps-lite*: a synchronous server in C++ (`bench/peers/pslite.cc`) on the copy that comes with BytePS. Its receiving threads
   spin, each on a core of its own. Where there are fewer cores than threads that is seconds a round, and they were made to
   wait for their sockets instead, 200 µs at most. A list of small keys is one message.
