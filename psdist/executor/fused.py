@@ -8,7 +8,7 @@ a few units of the last place, and sums of rows are added in another order. Two 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,23 @@ class _Layouts:
 
     def __init__(self) -> None:
         self._known: dict[Value, tuple[int, ...] | None] = {}
+        self._bases: dict[Value, Value] = {}
+
+    def bound(self, v: Value) -> tuple[str, int] | None:
+        """Which array from outside it is, or shows."""
+        while v in self._bases:
+            v = self._bases[v]
+        return v.bound
 
     def note(self, view: View) -> None:
         """A view's strides, from its base's."""
         base, out = view.reads[0], view.writes[0]
+        self._bases[out] = base
         steps = self.strides(base)
-        if steps is None or (view.how == "reshape" and not self.is_plain(base)):
+        moves = view.how == "reshape" and not (
+            self.is_plain(base) and base.order == full_order(len(base.shape))
+        )
+        if steps is None or moves:
             self._known[out] = None
             return
         ghost = np.lib.stride_tricks.as_strided(np.empty(1, base.dtype), base.shape, steps, writeable=False)
@@ -138,11 +149,11 @@ class Group:
             how, allowed = self._how(v, whole)
             splits = splits & allowed
             hows.append(how)
-            if not how or (v.bound is not None and v not in self.made and v.bound in self._written()):
+            if not how or (v not in self.made and self._bounds([v]) & self._bounds(self.made)):
                 return False
         made, allowed = self._result(instr, whole, hows)
         splits = splits & allowed
-        if not made or not splits or out.bound in {v.bound for v in self.outside if v.bound is not None}:
+        if not made or not splits or self._bounds([out]) & self._bounds(self.outside):
             return False
         if made == "whole":
             splits = {p for p in splits if self.layouts.step(out, whole, p) is not None}
@@ -156,8 +167,9 @@ class Group:
         self.outside |= {v for v in instr.reads if v not in self.made}
         return True
 
-    def _written(self) -> set[Any]:
-        return {v.bound for v in self.made if v.bound is not None}
+    def _bounds(self, values: Iterable[Value]) -> set[Any]:
+        """The arrays from outside that these values are, or show."""
+        return {self.layouts.bound(v) for v in values} - {None}
 
     def _how(self, v: Value, whole: Value) -> tuple[str, set[int]]:
         """How an operand is read, and the splits that allow it."""

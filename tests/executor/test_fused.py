@@ -7,7 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-pytest.importorskip("llvmlite")
+from psdist import jit
+
+if not jit.available():
+    pytest.skip("llvmlite is not installed", allow_module_level=True)
 
 import psdist as mx
 from psdist.executor.executor import Executor

@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-pytest.importorskip("llvmlite")
+from psdist import jit, ops
 
-from psdist import ops
+if not jit.available():
+    pytest.skip("llvmlite is not installed", allow_module_level=True)
+
 from psdist.jit import engine
 from psdist.jit.engine import Engine, Table
 from psdist.jit.lanes import ULPS
