@@ -465,6 +465,56 @@ def fit_batchnorm(
         return {"epoch_ends": epoch_ends, "batch_ends": len(set(batch_ends)), "means": means}
 
 
+def turn_dial() -> dict[str, Any]:
+    """Synchronous rounds, then with a bound of 2, then synchronous again. While the bound is 2 the first worker makes two
+    rounds before the other makes one, which without it would wait for ever. Keys differ beyond 32 bits."""
+    keys = [5, 2**40 + 5, 2**63 - 1]
+    with create("dist_sync") as kv:
+        kv.set_optimizer(optimizer.SGD(learning_rate=1.0))
+        for key in keys:
+            kv.init(key, nd.zeros(3) + key % 7)
+        outs = [nd.zeros(3) for _ in keys]
+        seen = []
+
+        def step() -> None:
+            kv.pushpull(keys, [nd.zeros(3) - 1 for _ in keys], out=outs)
+            seen.append([int(out.asnumpy()[0]) - key % 7 for key, out in zip(keys, outs, strict=True)])
+
+        step()
+        kv.barrier()
+        kv.set_staleness(2)
+        kv.barrier()
+        if kv.rank == 1:
+            kv.barrier()  # until the other has made its rounds
+        step()
+        step()
+        if kv.rank == 0:
+            kv.barrier()
+        kv.barrier()
+        kv.set_staleness(0)
+        kv.barrier()
+        step()
+        return {"seen": seen}
+
+
+def exchange_huge(length: int) -> int:
+    """One round of a key of so many bytes; how many elements came back wrong."""
+    with create("dist_sync") as kv:
+        value = nd.zeros((length,), dtype="uint8")
+        kv.init("huge", value)
+        pattern = np.arange(251, dtype=np.uint8)
+        data = value._data
+        for low in range(0, length, len(pattern) * 4096):
+            part = data[low : low + len(pattern) * 4096]
+            part[:] = np.resize(pattern, part.size)
+        wanted = [int(data[i]) for i in (0, length // 2, 2**31 - 1, 2**31, length - 1)]
+        total = int(data.sum(dtype=np.uint64))
+        kv.pushpull("huge", value)  # into itself: there is not memory for everything
+        data = value._data
+        same = [int(data[i]) for i in (0, length // 2, 2**31 - 1, 2**31, length - 1)] == wanted
+        return 0 if same and int(data.sum(dtype=np.uint64)) == total else 1
+
+
 def count_pushes(num: int) -> float:
     """Asynchronous: every push adds 1 by way of the optimizer; what the value is when all are done."""
     with create("dist_async") as kv:
