@@ -136,6 +136,8 @@ class Group:
         if len(self.members) >= MOST_MEMBERS or len(instr.writes) != 1:
             return False
         out = instr.writes[0]
+        if out in instr.reads or out in self.made or out in self.outside:
+            return False  # a sum that grows, as of grad_req="add": in a loop a value has one meaning
         whole = self.whole
         if whole is None:
             whole = instr.reads[0] if isinstance(instr, Reduce) else out

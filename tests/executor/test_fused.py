@@ -176,6 +176,27 @@ def test_slices_of_a_matrix_are_read_where_they_lie():
     )
 
 
+def test_gradients_that_are_added_to_by_every_step_are_sums_of_them_all():
+    """A weight that is used three times, with grad_req="add": the plan adds to one array again and again."""
+    x, w = mx.sym.Variable("x"), mx.sym.Variable("w")
+    h = x
+    for _ in range(3):
+        h = mx.sym.tanh(h * w)
+    rng = np.random.default_rng(0)
+    args = {name: rng.standard_normal((256, 64)).astype(np.float32) for name in "xw"}
+
+    def gradient(options):
+        grad = mx.nd.ones((256, 64))
+        arrays = {name: mx.nd.array(a) for name, a in args.items()}
+        e = Executor(h, mx.cpu(), arrays, {"w": grad}, {"w": "add", "x": "null"}, options=options)
+        e.forward(is_train=True)
+        e.backward(mx.nd.ones((256, 64)))
+        assert bool(groups(e)) == options.jit
+        return grad.asnumpy()
+
+    np.testing.assert_allclose(gradient(COMPILED), gradient(PLAIN), rtol=1e-5, atol=1e-6)
+
+
 def test_the_setting_turns_it_off(monkeypatch):
     symbol, shapes = models.MODELS["chain"]()
     assert symbol.simple_bind(mx.cpu(), **shapes)._options.jit
