@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-kv bench-plan bench-links bench-overlap bench-loss test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
+.PHONY: help demo bench-kv bench-plan bench-links bench-overlap bench-loss bench-safety test lint types unit parity recovery torture torture-fresh chaos chaos-slice format check-wheel bench-exec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ bench-overlap: $(VENV)/.test ## how much of the exchange is hidden under computi
 
 bench-loss: $(VENV)/.test ## loss over bytes, with each compression: docs/compression.md
 	$(BIN)/python bench/loss.py --out docs
+
+bench-safety: $(VENV)/.test ## recovery times, and what replicas and snapshots cost: docs/recovery.md, docs/durability-cost.md
+	$(BIN)/python bench/durability_cost.py --out docs
+	$(BIN)/python bench/recovery.py --trials 8 --out docs
 
 check-wheel: $(VENV)/.test ## build the wheel, install it elsewhere, train the demo for one epoch from there
 	.ci/check-wheel $(BIN)/python
