@@ -119,6 +119,9 @@ def job_of(options: argparse.Namespace) -> Job:
         compute_s=options.compute,
         overlaps=not options.no_overlap,
         optimizer=options.optimizer,
+        rounds=2
+        if options.workers <= 100
+        else 1,  # a round after the first is like the next, and takes a while
     )
 
 
