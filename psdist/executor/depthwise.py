@@ -18,20 +18,19 @@ import numpy as np
 
 from ..jit import engine
 from ..jit.engine import Table
-from ..jit.loops import Body, Input, source
+from ..jit.loops import FLOATS, Body, Input, source
 from ..jit.loops import Step as BodyStep
 from .ir import Array, At, Instr, Step, Value
 
 __all__ = ["Depthwise", "DepthwiseWeight", "is_depthwise"]
 
 _MOST_PLACES = 32  # of a filter
-_KINDS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
 def is_depthwise(g: Any, dtype: Any) -> bool:
     """Whether each channel of a `Geometry` has one filter of its own, of a size that is compiled."""
     one = g.groups > 1 and g.c == 1 and g.f == 1
-    return bool(one and g.stride[1] == 1 and math.prod(g.kernel) <= _MOST_PLACES and dtype in _KINDS)
+    return bool(one and g.stride[1] == 1 and math.prod(g.kernel) <= _MOST_PLACES and dtype in FLOATS)
 
 
 def _lies(at: At, v: Value) -> Array:
@@ -108,7 +107,7 @@ class Depthwise(Instr):
         if self.flipped:
             numbers.reverse()
         bias = at(self.reads[2]) if len(self.reads) > 2 else None
-        call = _call(_sum_body(places, _KINDS[x.dtype], bias is not None), g.out[0] * size)
+        call = _call(_sum_body(places, FLOATS[x.dtype], bias is not None), g.out[0] * size)
         line = g.stride[0] * x.shape[2] * g.n  # from a row of windows to the next
         strides = [line] * places + [0] * (places + (bias is not None)) + [size]
         steps: list[Step] = []
@@ -143,7 +142,7 @@ class DepthwiseWeight(Instr):
         g = self.g
         head, x, room = _lies(at, self.reads[0]), _lies(at, self.reads[1]), at(self.scratch[0])
         places, size = math.prod(g.kernel), g.out[1] * g.n
-        call = _call(_dot_body(places, _KINDS[x.dtype]), g.out[0] * size)
+        call = _call(_dot_body(places, FLOATS[x.dtype]), g.out[0] * size)
         strides = [size] + [g.stride[0] * x.shape[2] * g.n] * places + [1] * places
         steps: list[Step] = []
         for c in range(g.groups):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..jit import Engine, engine
 from ..jit.engine import Table
-from ..jit.loops import Body, Input, is_known, last_pass, scratch, source
+from ..jit.loops import KINDS, Body, Input, is_known, last_pass, scratch, source
 from ..jit.loops import Step as BodyStep
 from .ir import Apply, Array, At, Copy, Instr, Reduce, Select, Step, Value, View, full_order, seen
 
@@ -24,12 +24,7 @@ __all__ = ["Fused", "fuse"]
 LEAST = 2048  # elements · instructions: below, a kernel saves less than is worth compiling it
 MOST_MEMBERS = 48  # of a group, and
 MOST_KERNELS = 32  # of a plan: compiling takes some 10 ms each
-_KINDS: dict[np.dtype[Any], str] = {
-    np.dtype(np.float32): "float",
-    np.dtype(np.float64): "double",
-    np.dtype(bool): "i1",
-}
-_DTYPES = {kind: dtype for dtype, kind in _KINDS.items()}
+_DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 
 
 def _along(v: Value, whole: Value) -> tuple[int, ...] | None:
@@ -141,7 +136,7 @@ class Group:
         whole = self.whole
         if whole is None:
             whole = instr.reads[0] if isinstance(instr, Reduce) else out
-        if any(v.dtype not in _KINDS for v in [*instr.writes, *(v for v in instr.reads if v.const is None)]):
+        if any(v.dtype not in KINDS for v in [*instr.writes, *(v for v in instr.reads if v.const is None)]):
             return False
         if not _can(instr):
             return False
@@ -225,7 +220,7 @@ class Group:
 def _can(instr: Instr) -> bool:
     """Whether the compiler knows the instruction's arithmetic."""
     if isinstance(instr, Reduce):
-        return is_known(instr.ufunc.__name__, _KINDS.get(instr.reads[0].dtype, "i1"), True)
+        return is_known(instr.ufunc.__name__, KINDS.get(instr.reads[0].dtype, "i1"), True)
     if isinstance(instr, Copy | Select):
         return instr.reads[0].const is None
     if not isinstance(instr, Apply) or not instr.elementwise:
@@ -240,7 +235,7 @@ def _loop(instr: Apply) -> str | None:
         found = instr.ufunc.resolve_dtypes((*(v.dtype for v in instr.reads), None))
     except TypeError:
         return None
-    kinds = {_KINDS.get(d) for d in found[:-1]}
+    kinds = {KINDS.get(d) for d in found[:-1]}
     return kinds.pop() if len(kinds) == 1 else None
 
 
@@ -264,10 +259,10 @@ class Fused(Instr):
             how = self._how(group, v)
             known[v] = len(inputs)
             if v.const is not None:
-                kind = _KINDS.get(v.dtype, "double")
+                kind = KINDS.get(v.dtype, "double")
                 inputs.append(Input(kind, "const", float(v.const[(0,) * v.const.ndim])))
             else:
-                inputs.append(Input(_KINDS[v.dtype], how))  # type: ignore[arg-type]
+                inputs.append(Input(KINDS[v.dtype], how))  # type: ignore[arg-type]
                 reads.append(v)
         steps: list[BodyStep] = []
         for m in self.members:
@@ -349,13 +344,13 @@ def _has_columns(group: Group) -> bool:
 
 
 def _body_step(m: Instr, args: tuple[int, ...]) -> BodyStep:
-    result = _KINDS[m.writes[0].dtype]
+    result = KINDS[m.writes[0].dtype]
     if isinstance(m, Reduce):
-        return BodyStep(m.ufunc.__name__, _KINDS[m.reads[0].dtype], args, result, True)
+        return BodyStep(m.ufunc.__name__, KINDS[m.reads[0].dtype], args, result, True)
     if isinstance(m, Select):
         return BodyStep("where", result, args, result)
     if isinstance(m, Copy):
-        return BodyStep("copy", _KINDS[m.reads[0].dtype], args, result)
+        return BodyStep("copy", KINDS[m.reads[0].dtype], args, result)
     assert isinstance(m, Apply)
     return BodyStep(m.ufunc.__name__, _loop(m) or result, args, result)
 

@@ -15,13 +15,17 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from .lanes import COMPARISONS, FUNCTIONS, LOGIC, Writer
 
-__all__ = ["IDENTITY", "Body", "Input", "Step", "is_known", "source"]
+__all__ = ["FLOATS", "IDENTITY", "KINDS", "Body", "Input", "Step", "is_known", "source"]
 
 How = Literal["whole", "column", "row", "number", "given", "const"]
+FLOATS: dict[np.dtype[Any], str] = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+KINDS = FLOATS | {np.dtype(bool): "i1"}  # LLVM's names of the dtypes that are compiled
 _NBYTES = {"float": 4, "double": 8, "i1": 1}
 IDENTITY = {
     "add": 0.0,

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import engine
-from ..jit.loops import Body, Input, Step, source
+from ..jit.loops import FLOATS, Body, Input, Step, source
 
 __all__ = ["StepLoop", "backward_loop", "forward_loop"]
 
 Array = NDArray[Any]
-_KINDS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _LEAST = 1024  # elements of a state
 
 
@@ -100,10 +99,10 @@ class StepLoop:
 
 def _kernel(body: Any, like: Array, size: int) -> Any:
     """The kernel, or None where there is no compiler or too little to do."""
-    if size < _LEAST or like.dtype not in _KINDS:
+    if size < _LEAST or like.dtype not in FLOATS:
         return None
     compiler = engine()
-    return None if compiler is None else compiler.kernel(source(body(_KINDS[like.dtype])))
+    return None if compiler is None else compiler.kernel(source(body(FLOATS[like.dtype])))
 
 
 def forward_loop(gates: Array, product: Array, kept: Array, c0: Array, backwards: bool) -> StepLoop | None:

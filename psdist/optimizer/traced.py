@@ -21,7 +21,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..jit.engine import Engine, Kernel, Table, engine
 from ..jit.lanes import COMPARISONS
-from ..jit.loops import Body, Input, Step, source
+from ..jit.loops import FLOATS, Body, Input, Step, source
 
 __all__ = ["BLOCK", "LEAST", "run", "scratch"]
 
@@ -34,7 +34,6 @@ _EXACT = COMPARISONS | {
     "fabs", "maximum", "minimum", "clip", "copysign", "sign",
 }  # fmt: skip
 _CLIP = getattr(getattr(np, "_core", None), "umath", np).clip  # the ufunc below np.clip
-_KINDS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _Array = np.ndarray[Any, Any]
 
 GRAD = 1  # the gradient's number among the arrays
@@ -157,7 +156,7 @@ def run(
     known here.
     """
     arrays = [value, grad, *state]
-    if value.dtype not in _KINDS or any(a.dtype != value.dtype for a in arrays):
+    if value.dtype not in FLOATS or any(a.dtype != value.dtype for a in arrays):
         return False
     if any(np.may_share_memory(grad, a) for a in (value, *state)):
         return False
@@ -231,7 +230,7 @@ def _compiled(
 
 def _body(log: Log, outputs: Sequence[int]) -> Body:
     """What the kernel computes: the numbers are given with each call."""
-    kind, first, shift = _KINDS[log.dtype], log.num_arrays, len(log.numbers)
+    kind, first, shift = FLOATS[log.dtype], log.num_arrays, len(log.numbers)
     inputs = [Input(kind, "whole")] * first + [Input(kind, "given")] * shift
 
     def number(at: int) -> int:
