@@ -114,6 +114,7 @@ def _setting(variable: str, default: Any, meaning: str, parse: Callable[[str], A
 
 _COUNT = _integer(1, 65535, "a whole number from 1 to 65535")
 _ROUNDS = _integer(0, 2**31 - 1, "a whole number of rounds")
+_SHARDS = _integer(1, 64, "a whole number from 1 to 64")
 _COPIES = _integer(0, 16, "a whole number from 0 to 16")
 _PORT = _integer(1, 65535, "a port from 1 to 65535")
 _RANK = _integer(0, 65534, "a whole number from 0 to 65534")
@@ -204,6 +205,13 @@ class Settings:
     )
     replicas: int = _setting(
         "PSDIST_REPLICAS", 0, "copies of each server's arrays, kept by other servers", _COPIES
+    )
+    shards_per_server: int = _setting(
+        "PSDIST_SHARDS_PER_SERVER",
+        4,
+        "into how many parts a starting server's arrays are divided: `psdist scale` moves whole ones, so that there "
+        "can be so many times more servers; read by the scheduler",
+        _SHARDS,
     )
     elastic: tuple[int, int] | None = _setting(
         "PSDIST_ELASTIC", None, "MIN:MAX workers with which the job goes on; unset: a death ends it", _range

@@ -199,13 +199,25 @@ def _parser() -> argparse.ArgumentParser:
     benched.set_defaults(action=_bench, name="bench", **_PLAIN)
 
     status = commands.add_parser("status", help="show a running job")
-    status.add_argument(
-        "--host", default="", help="the scheduler's host (default: of the job that this machine runs)"
-    )
-    status.add_argument("--port", type=int, default=0, help="the scheduler's port")
-    status.add_argument("--job", metavar="NAME", default="", help="the job's id, when several run here")
-    status.add_argument("--key-file", default="", help="the job's CURVE keys")
+    _add_job(status)
     status.set_defaults(action=_status, name="status")
+
+    scale = commands.add_parser(
+        "scale",
+        help="give a running job more servers, or fewer",
+        description="Moves slices live: training goes on, and no push is lost. Servers are started by `psdist run`, or, "
+        "where another launched the job, by you: DMLC_ROLE=server PSDIST_RANK=2 ... python -m psdist_server.",
+    )
+    scale.add_argument("--servers", type=int, required=True, metavar="N", help="how many there should be")
+    scale.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait until it is done (default: %(default)s)",
+    )
+    _add_job(scale)
+    scale.set_defaults(action=_scale, name="scale")
 
     explain = commands.add_parser(
         "explain",
@@ -269,6 +281,19 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-s", "--servers", type=int, default=1, metavar="N", help="number of servers (default: %(default)s)"
     )
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    """How a running job is named."""
+    parser.add_argument(
+        "--root", metavar="HOST:PORT", default="", help="the scheduler's address (default: --host and --port)"
+    )
+    parser.add_argument(
+        "--host", default="", help="the scheduler's host (default: of the job that this machine runs)"
+    )
+    parser.add_argument("--port", type=int, default=0, help="the scheduler's port")
+    parser.add_argument("--job", metavar="NAME", default="", help="the job's id, when several run here")
+    parser.add_argument("--key-file", default="", help="the job's CURVE keys")
 
 
 def _refuse_command(options: argparse.Namespace) -> None:
@@ -419,9 +444,27 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
+def _scale(options: argparse.Namespace) -> int:
+    from .contact import ask_scale
+
+    _refuse_command(options)
+    if options.servers < 1:
+        raise ConfigError(f"--servers {options.servers}: wanted 1 or more")
+    if not 0 < options.timeout < 1e9:
+        raise ConfigError(f"--timeout {options.timeout:g}: wanted seconds above 0")
+    job = _find_job(options)
+    print(ask_scale(job.host, job.port, job.name, options.servers, job.key_file, options.timeout))
+    return 0
+
+
 def _find_job(options: argparse.Namespace) -> Job:
     """The job that the options, the environment, or this machine's running jobs name."""
     settings = Settings.read()
+    if options.root:
+        host, _, port_text = options.root.rpartition(":")
+        if not host or not port_text.isdecimal():
+            raise ConfigError(f"--root {options.root}: wanted HOST:PORT, such as 10.0.0.7:9100")
+        options.host, options.port = host.strip("[]"), int(port_text)
     host, port = options.host or settings.root_uri, options.port or settings.root_port
     if host and port:
         key_file = options.key_file or settings.key_file

@@ -25,7 +25,7 @@ from psdist.wire import messages as m
 
 from .cluster import Member
 
-__all__ = ["SchedulerContact", "ask_status", "where"]
+__all__ = ["SchedulerContact", "ask_scale", "ask_status", "where"]
 
 _EVERY_S = 0.05  # from one question to the next: a dead scheduler's last answer is that old
 _JOINING_EVERY_S = 0.2  # until the job runs
@@ -121,6 +121,15 @@ class SchedulerContact:
         """Where `member`, or the job, was last: "in step 12"."""
         return where(self.report, member, self._abort_step)
 
+    @property
+    def num_servers(self) -> int:
+        """How many servers there should be, while the job runs; else 0."""
+        return self.report.num_servers if self.report is not None and self.report.state == "running" else 0
+
+    def scale(self, num_servers: int) -> None:
+        """Ask for another number of servers."""
+        self._send(m.Scale(next(self._seq), num_servers))
+
     def _take(self, message: m.Message) -> None:
         match message:
             case m.Welcome():
@@ -159,6 +168,49 @@ def where(report: m.StatusReport | None, member: Member | None, at_least: int = 
     return f"in step {max(at_least, own if own >= 0 else max(steps.values(), default=0))}"
 
 
+def ask_scale(
+    host: str, port: int, job: str, num_servers: int, key_file: str = "", timeout_s: float = 60.0
+) -> str:
+    """Have a running job go on with another number of servers, and wait until its shards are where they should be; what
+    has come of it. Raises ConfigError when refused, RequestTimeout saying what is missing."""
+    end = time.monotonic() + timeout_s
+    asked_at = -1e9
+    with SchedulerContact(host, port, job, key_file) as contact:
+        while True:
+            now = time.monotonic()
+            report = contact.report
+            if contact.refusal:
+                raise ConfigError(f"the scheduler at {host}:{port} refused: {contact.refusal}")
+            if report is not None and report.state != "running":
+                raise ConfigError(f"job {report.job} is {report.state}; only a running job can be scaled")
+            if report is not None:
+                alive = [one for one in report.members if one.role == "server" and one.state == "alive"]
+                is_done = report.num_servers == num_servers == len(alive) and not report.num_moving
+                if is_done and asked_at > 0:
+                    served = ", ".join(f"server {one.rank}: {one.num_shards}" for one in alive)
+                    return f"job {report.job}: {report.num_shards} shards on {len(alive)} servers ({served})"
+                # again, too, when a scheduler that was started anew does not know of it
+                if asked_at < 0 or (report.num_servers != num_servers and now - asked_at > 2.0):
+                    asked_at = now
+                    contact.scale(num_servers)
+            if now >= end:
+                raise RequestTimeout(_unscaled(report, num_servers, f"{host}:{port}", timeout_s))
+            contact.wait(min(end - now, 0.1))
+            contact.poll(time.monotonic())
+
+
+def _unscaled(report: m.StatusReport | None, num_servers: int, where: str, timeout_s: float) -> str:
+    if report is None:
+        return f"no scheduler answered at {where} within {timeout_s:g} s; is the job running?"
+    alive = {one.rank for one in report.members if one.role == "server" and one.state == "alive"}
+    missing = [f"server {rank}" for rank in range(num_servers) if rank not in alive]
+    waits = f"waits for {', '.join(missing)} to be started" if missing else "is moving shards"
+    return (
+        f"job {report.job} is not at {num_servers} servers after {timeout_s:g} s: it {waits} ({report.num_moving} of "
+        f"{report.num_shards} shards are to move); it goes on by itself, see `psdist status`"
+    )
+
+
 def ask_status(host: str, port: int, job: str, key_file: str = "", timeout_s: float = 5.0) -> str:
     """The running job as a table. Raises RequestTimeout without an answer, ConfigError when refused."""
     end = time.monotonic() + timeout_s
@@ -182,7 +234,9 @@ def _table(report: m.StatusReport) -> str:
         f"job {report.job}: {report.state}{f' ({report.reason})' if report.reason else ''}, "
         f"up {report.uptime_s:.0f} s, {report.num_workers} workers, {report.num_servers} servers"
     )
-    rows: list[Sequence[str]] = [("MEMBER", "STATE", "STEP", "SILENT", "BYTES", "KEYS", "ADDRESS")]
+    if report.num_moving:
+        head += f"; {report.num_moving} of {report.num_shards} shards are moving"
+    rows: list[Sequence[str]] = [("MEMBER", "STATE", "STEP", "SILENT", "BYTES", "KEYS", "SHARDS", "ADDRESS")]
     for one in sorted(report.members, key=lambda one: (one.role, one.rank)):
         rows.append(
             (
@@ -192,6 +246,7 @@ def _table(report: m.StatusReport) -> str:
                 f"{one.silent_s:.1f} s",
                 f"{one.nbytes:,}",
                 str(one.num_keys),
+                str(one.num_shards) if one.role == "server" else "-",
                 one.address or "-",
             )
         )

@@ -94,6 +94,11 @@ class Ending:
         self._set_off(exit.at)
         return True
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether something has set off the end."""
+        return self._term_at is not None or self._told_to_end or not self._workers()
+
     def started_again(self, member: Member) -> None:
         """A member that was lost runs again."""
         self.running.add(member)

@@ -52,11 +52,16 @@ class Contact(Protocol):
     def blamed(self) -> tuple[Member, str] | None:
         """Whom the scheduler named when it aborted the job, and its reason."""
 
+    @property
+    def num_servers(self) -> int:
+        """How many servers there should be, as far as that is known; else 0."""
+
 
 class Silent:
     """The contact of a job that has none."""
 
     blamed = None
+    num_servers = 0
 
     def fileno(self) -> int | None:
         return None
@@ -110,7 +115,9 @@ class Supervisor:
         self._base = dict(base)
         self._folder = folder
         self._contact: Contact = Silent()
-        self._ending = Ending(cluster.members(), grace_s=grace_s, kill_s=kill_s, survives=cluster.survives)
+        self._ending = Ending(cluster.members(), grace_s=grace_s, kill_s=kill_s, survives=self._survives)
+        self._num_servers = cluster.num_servers  # that there should be
+        self._let_go: set[Member] = set()  # servers that were too many, some time
         self._lives: dict[Member, int] = {}  # the incarnation of those that were started again
         self._processes: dict[int, _Process] = {}  # by pid, the ended ones too
         self._selector = selectors.DefaultSelector()
@@ -215,6 +222,7 @@ class Supervisor:
                 self._ending.interrupted(number, time.monotonic())
         self._reap()
         self._contact.poll(time.monotonic())
+        self._scale(self._contact.num_servers)
         for kill in self._ending.due(time.monotonic()):
             self._kill(kill.member, kill.number)
 
@@ -242,12 +250,43 @@ class Supervisor:
             if key.fileobj in (process.popen.stdout, process.popen.stderr) and key.data():
                 key.data()  # twice: a pipe's fill may come in two pieces
         exit = Exit(process.member, process.popen.pid, code, time.monotonic(), process.last_words)
-        if self._ending.exited(exit):
+        failed = self._ending.exited(exit)
+        if exit.code == 0 and exit.member in self._let_go and not self._ending.is_ending:
+            self._start_servers()  # it may be wanted again
+        if failed:
             if exit in self._ending.losses:
                 self._survive(exit)
             elif len(self._ending.failures) == 1:
                 self._screen.say(f"psdist run: {exit.member} {exit.how}; ending the job")
             self._contact.lost(exit.member, exit.how)
+
+    def _survives(self, member: Member) -> bool:
+        """Whether the job may go on without a member. Servers that come and go may have nothing to lose."""
+        is_scaled = bool(self._let_go) or self._num_servers != self._cluster.num_servers
+        return self._cluster.survives(member) or (member.role == "server" and is_scaled)
+
+    def _scale(self, num_servers: int) -> None:
+        """Start the servers that are to be added."""
+        if num_servers in (0, self._num_servers) or self._ending.is_ending:
+            return
+        self._screen.say(f"psdist run: {num_servers} servers instead of {self._num_servers}")
+        self._let_go |= {Member("server", rank) for rank in range(num_servers, self._num_servers)}
+        self._num_servers = num_servers
+        self._start_servers()
+
+    def _start_servers(self) -> None:
+        alive = {one.member for one in self._processes.values() if one.popen.returncode is None}
+        known = {one.member for one in self._processes.values()}
+        lost = {exit.member for exit in self._ending.losses}
+        for rank in range(self._num_servers):
+            member = Member("server", rank)
+            is_over = member in known and member not in self._let_go
+            if member in alive or member in lost or is_over:
+                continue
+            if member in known:
+                self._lives[member] = self._lives.get(member, 0) + 1
+            self._start(member)
+            self._ending.started_again(member)
 
     def _survive(self, exit: Exit) -> None:
         """The job may go on without this member: start it again, as often as that is allowed."""

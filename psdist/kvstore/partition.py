@@ -17,7 +17,8 @@ _ALIGN = 64  # bytes: a slice begins on a cache line of the array
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """`length` elements of the flat array, from element `offset`, on server `server`."""
+    """`length` elements of the flat array, from element `offset`, in shard `server`: with one shard for each server,
+    on the server of that rank."""
 
     server: int
     offset: int
@@ -25,7 +26,14 @@ class Slice:
 
 
 def partition(
-    key: int, length: int, itemsize: int, num_servers: int, slice_nbytes: int, *, together: bool = False
+    key: int,
+    length: int,
+    itemsize: int,
+    num_servers: int,
+    slice_nbytes: int,
+    *,
+    num_shards: int = 0,
+    together: bool = False,
 ) -> tuple[Slice, ...]:
     """The slices of an array of `length` elements whose key has the number `key`, in order of offset.
 
@@ -35,15 +43,23 @@ def partition(
 
     `together`: all slices are on the server that the number draws, for optimizers that look at whole arrays. A
     pure function cannot balance by size: whoever joins later must come to the same, and knows fewer keys.
+
+    `num_shards`: a multiple of `num_servers`, by default the same. What lies on server i of n is then spread over
+    its shards i, i + n, i + 2n, ..., each of which can move to another server. The slices are the same.
     """
+    shards_per_server = num_shards // num_servers or 1
+    key, sub, stride = key % num_servers, key // num_servers, num_servers
+
     nbytes = length * itemsize
-    home, num_servers = key % num_servers, 1 if together else num_servers
+    num_servers = 1 if together else num_servers
     pieces = max(1, -(-nbytes // slice_nbytes), min(num_servers, nbytes // _SPREAD))
     if pieces > num_servers:
         pieces = -(-pieces // num_servers) * num_servers  # the same number for each
     step = max(1, _ALIGN // itemsize)
     each = max(step, -(-length // (pieces * step)) * step)  # rounded up to a cache line
-    return tuple(
-        Slice(home if together else (key + i) % num_servers, offset, min(each, length - offset))
-        for i, offset in enumerate(range(0, max(length, 1), each))
-    )
+    slices = []
+    for i, offset in enumerate(range(0, max(length, 1), each)):
+        server, turn = (key, 0) if together else ((key + i) % stride, i // stride)
+        shard = server + stride * ((sub + turn) % shards_per_server)
+        slices.append(Slice(shard, offset, min(each, length - offset)))
+    return tuple(slices)

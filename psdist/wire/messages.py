@@ -32,6 +32,7 @@ __all__ = [
     "ANY_RANK",
     "MAX_ROUNDS_AHEAD",
     "MESSAGES",
+    "NOBODY",
     "SENDERS",
     "VERSION",
     "Abort",
@@ -39,6 +40,7 @@ __all__ = [
     "Barrier",
     "Begin",
     "Clocks",
+    "CopyEnd",
     "CopyRows",
     "CopySettings",
     "CopySlices",
@@ -48,6 +50,7 @@ __all__ = [
     "Finish",
     "GetPortions",
     "GetState",
+    "Handed",
     "Hello",
     "Init",
     "InitRows",
@@ -71,6 +74,7 @@ __all__ = [
     "ReplicateRows",
     "Role",
     "RowValues",
+    "Scale",
     "SetHyper",
     "SetOptimizer",
     "SetStaleness",
@@ -94,6 +98,7 @@ __all__ = [
 
 VERSION: Final = 1  # of the protocol; both ends must speak the same one
 ANY_RANK: Final = -1
+NOBODY: Final = -1  # in the place of a server's rank
 MAX_ROUNDS_AHEAD: Final = 64  # rounds that a worker may push beyond a slice's clock: bounds memory
 
 ACK_APPLIED: Final = 1  # in the memory of the key's server
@@ -174,16 +179,22 @@ class MemberStatus:
     silent_s: float  # since its last sign of life
     nbytes: int  # of parameters held by a server; of gradients sent by a worker
     num_keys: int
+    num_shards: int = 0  # served by a server
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where one shard is: the server that serves it, and those that keep a copy, the next in line first; of them
-    those `synced` whose copy is complete."""
+    those `synced` that have all that it ever answered. It is handed over to `heir`, one of them, if that is not -1.
+    The primary has served since epoch `term`, 0 for the beginning; `survived` is the epoch in which a copy last took a
+    dead primary's place."""
 
     primary: int
     backups: tuple[int, ...]
     synced: tuple[int, ...]
+    heir: int = NOBODY
+    term: int = 0
+    survived: int = 0
 
 
 # --- joining --------------------------------------------------------------------------------------
@@ -196,7 +207,8 @@ class Hello:
     `rank` -1 takes any. `token` is a random number drawn once per process. `address` is where a server is
     reached. `shard` is the one that is asked for on this connection, -1 the server's own: a server may have
     taken over others. `epoch` is that of the View that the caller has, 0 for none: a scheduler that was started
-    again builds its own from them. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
+    again builds its own from them; from one server to another it is the `seq` of the last message that will not come
+    any more. A launcher is no member: it asks for `Status`, reports `Lost`, and hears of an `Abort`.
     Reply: Welcome, at once from the scheduler; from a server when it serves that shard. Errors: refused."""
 
     seq: int
@@ -230,11 +242,11 @@ class Welcome:
 class View:
     """Who belongs to the job now: told to each member when all have come, and at every change.
     `rank` is the receiver's own. Servers and workers are in rank order. `epoch` grows with every change;
-    what is stamped with an epoch older than `fence` is refused. Slices are spread over `num_servers` shards;
-    `shards[i]` says where shard i is (an empty list: on server i, without a copy), `replicas` how many
-    copies there should be. A newcomer to a running job has `joined` > 1, the epoch of its coming, and
-    `meetings` says how often each barrier has opened before. A member that has one tells it to the scheduler
-    after Welcome."""
+    what is stamped with an epoch older than `fence` is refused. `shards[i]` says where shard i is (an empty list:
+    there are `num_servers`, each on the server of its number, without a copy), `replicas` how many copies there
+    should be. Slices are spread as over the `num_servers` with which the job began (see Shards). A newcomer to a
+    running job has `joined` > 1, the epoch of its coming, and `meetings` says how often each barrier has opened
+    before. A member that has one tells it to the scheduler after Welcome."""
 
     epoch: int
     fence: int
@@ -613,7 +625,7 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class StatusReport:
     """`state`: joining, running, finished, aborted; then `reason` says why. `uptime_s` since the scheduler
-    began."""
+    began. `num_servers` is how many there should be now; `num_moving` of `num_shards` are not where they should be."""
 
     seq: int
     job: str
@@ -624,6 +636,8 @@ class StatusReport:
     num_workers: int
     num_servers: int
     members: tuple[MemberStatus, ...]
+    num_shards: int = 0
+    num_moving: int = 0
 
 
 # --- copies: from the server that serves a shard to those that keep a copy of it ------------------
@@ -715,6 +729,17 @@ class ReplicateRequest:
     values: Tensors
 
 
+@message(47, senders="server")
+@dataclass(frozen=True, slots=True)
+class CopyEnd:
+    """The copy that CopySettings began has every slice now, and takes the place of the one that was kept before.
+    Reply: Done. Errors: stale-epoch."""
+
+    seq: int
+    epoch: int
+    shard: int
+
+
 @message(44, senders="server")
 @dataclass(frozen=True, slots=True)
 class Synced:
@@ -772,6 +797,31 @@ class ReplicateRows:
     clock: int
     ranks: Ints
     values: Tensors
+
+
+# --- more servers, and fewer -----------------------------------------------------------------------
+
+
+@message(70, senders="launcher")
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From now on there should be `num_servers` servers, of ranks 0, 1, ...; shards move to those that come, and from
+    those that are too many, which then hear Finish. Reply: Done, at once; StatusReport tells how far it is. Errors:
+    refused."""
+
+    seq: int
+    num_servers: int
+
+
+@message(71, senders="server")
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Told to the scheduler by the primary of `shard`, again and again until a View answers: it answers nobody any
+    more, and server `heir` has all that it has answered."""
+
+    epoch: int
+    shard: int
+    heir: int
 
 
 # --- memory that is shared, when both are on one host ---------------------------------------------
@@ -861,7 +911,10 @@ Message = (
     | ReplicateRequest
     | CopyRows
     | ReplicateRows
+    | CopyEnd
     | Synced
+    | Scale
+    | Handed
     | Share
     | Done
     | Error

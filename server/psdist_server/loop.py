@@ -44,6 +44,7 @@ __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
 _log = logging.getLogger("psdist.server")
 
 _AT_ONCE: Final = 256  # messages, before time and the scheduler get their turn
+_MAX_SHARDS: Final = 1024  # a View's list
 _WAIT_MS: Final = 250  # the longest wait: how late a signal may be noticed
 _TICK_S: Final = 0.02  # how exactly the rules know the time
 _LATE_S: Final = (
@@ -226,6 +227,7 @@ class SchedulerLoop(Loop):
             replicas=settings.replicas,
             elastic=settings.elastic,
             is_restored=bool(settings.restore),
+            shards_per_server=min(settings.shards_per_server, max(1, _MAX_SHARDS // settings.num_servers)),
         )
         self._state = ""
 
@@ -387,7 +389,7 @@ class ServerLoop(Loop):
                 _log.info(
                     "%s of %d, for %d workers (epoch %d)%s",
                     who("server", message.rank),
-                    message.num_servers,
+                    sum(member.role == "server" for member in message.members),
                     sum(member.role == "worker" for member in message.members),
                     message.epoch,
                     _duties(self._server),
@@ -467,7 +469,7 @@ class ServerLoop(Loop):
             _log.warning("%s", warning)
         if self._disk is not None and server.view is not None:
             for taken in server.taken():
-                self._disk.write(taken, server.view.num_servers)
+                self._disk.write(taken, len(m.placements(server.view)))
         self._sharing.forget()
         self._lanes.admit(self._sharing.sender_of)
         if server.fenced:
@@ -496,7 +498,7 @@ class ServerLoop(Loop):
             self._put(self._dealer, message)
 
 
-def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int], Shard]:
+def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int, int], Shard]:
     """What makes the shards with which a job begins that goes on from a snapshot. Raises ConfigError,
     BadSnapshot."""
     from . import snapshot  # only now: few servers need it
@@ -512,8 +514,8 @@ def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int], Shard]:
         empty=empty,
     )
 
-    def first(number: int, num_shards: int) -> Shard:
-        shard = restored(number, num_shards)
+    def first(number: int, num_shards: int, num_servers: int) -> Shard:
+        shard = restored(number, num_shards, num_servers)
         _log.info("shard %d begins at step %d of %s", number, found.step, found.path)
         return shard
 

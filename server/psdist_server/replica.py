@@ -11,13 +11,18 @@ passed on as the worker said them. All that one message to the shard changed is 
     Backup    a copy that is kept here, until the View says that it serves
 
 A copy that is made anew gets the settings, then slice after slice, while training goes on: a round of a slice
-that is still to come is in it when it comes. Until the copy is complete nothing waits for it.
+that is still to come is in it when it comes. Until the copy is complete nothing waits for it, but when the View calls
+it `synced`: then it has what an earlier primary answered, keeps that beside the new one until the new one is
+complete, and nothing is answered before. So whoever dies, every copy that is synced has all that was ever answered.
+
+A shard that is handed over falls silent as soon as its heir's copy is complete: what workers ask is put aside. When
+the heir has acknowledged everything, the scheduler is told (`Handed`), and the next View says who serves.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -31,17 +36,21 @@ from psdist.wire.codec import Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
     ACK_REPLICATED,
+    NOBODY,
     Begin,
+    CopyEnd,
     CopyRows,
     CopySettings,
     CopySlices,
     Done,
     Error,
+    Handed,
     Hello,
     Init,
     InitRows,
     Member,
     Message,
+    Placement,
     Push,
     PushPull,
     PushRows,
@@ -53,6 +62,7 @@ from psdist.wire.messages import (
     SetStaleness,
     Synced,
     Tensor,
+    View,
     Welcome,
 )
 
@@ -78,7 +88,9 @@ __all__ = ["BROKEN", "Backup", "Changes", "Copy", "Link", "Primary"]
 _WINDOW: Final = 16 << 20  # bytes of whole slices on their way to a new copy
 _GREETINGS: Final = 1 << 40  # where the numbers of Hellos begin, so that 1, 2, 3, ... are the copies'
 
-Changes = CopySettings | CopySlices | CopyRows | Replicate | ReplicateRows | ReplicateRequest
+_FOREVER: Final = 1 << 62
+
+Changes = CopySettings | CopySlices | CopyRows | CopyEnd | Replicate | ReplicateRows | ReplicateRequest
 BROKEN: Final = (
     Refused,
     ConfigError,
@@ -92,19 +104,24 @@ BROKEN: Final = (
 class Link:
     """The way to one process of another server."""
 
-    def __init__(self, destination: Destination, member: Member, hello: Hello, now: float) -> None:
+    def __init__(
+        self, destination: Destination, member: Member, hello: Hello, now: float, last_seq: int = 0
+    ) -> None:
+        """`last_seq`: of an earlier link to that process, whose messages will not come any more."""
         self.destination = destination
         self.member = member
         self.is_needed = True
-        self._hello = hello
+        self.last_seq = last_seq
+        self._hello = replace(hello, epoch=last_seq)
         self._next_hello = itertools.count(_GREETINGS)
         self._greeting = -1  # the Hello that is not answered yet; -1: none
-        self._next_seq = itertools.count(1)
         self._unacked: deque[tuple[int, Changes, Callable[[], None]]] = deque()
         self._progress_at = now  # when something was acknowledged, or there was nothing to be
         self._greeted_at = now
         self._complained_at = now
-        self.fenced: set[int] = set()  # shards that the other says we do not serve any more
+        self.fenced: list[
+            tuple[int, int]
+        ] = []  # (shard, epoch) that the other says is over: another serves it
 
     def greet(self, now: float) -> Out:
         """Say Hello; what is not acknowledged is sent when it is answered."""
@@ -113,7 +130,8 @@ class Link:
         return [(self.destination, replace(self._hello, seq=self._greeting))]
 
     def next_seq(self) -> int:
-        return next(self._next_seq)
+        self.last_seq += 1
+        return self.last_seq
 
     def send(self, message: Changes, on_ack: Callable[[], None], now: float) -> Out:
         """Have a message arrive, once and in order; then `on_ack` is called."""
@@ -135,8 +153,10 @@ class Link:
                     self._unacked.popleft()[2]()
             case Error(code="not-admitted") if self._greeting < 0:
                 return self.greet(now)
-            case Error(code="stale-epoch"):
-                self.fenced |= {entry.shard for seq, entry, _ in self._unacked if seq == message.seq}
+            case Error(code="stale-epoch") if self._unacked and self._unacked[0][0] == message.seq:
+                self._progress_at = now
+                change = self._unacked.popleft()[1]
+                self.fenced.append((change.shard, change.epoch))
             case _:
                 pass
         return []
@@ -173,15 +193,14 @@ class Copy:
         self.to_come: dict[Place, None] = {}  # slices that were not sent yet
         self.begun: dict[Place, int] = {}  # of those, tables: how many of their slots were sent
         self.in_flight = 0  # bytes of whole slices
-        self.sent = 0  # the index of what was last sent
-        self.acked = 0  # and acknowledged
-        self.unacked: Counter[int] = Counter()  # by index: its messages that are not acknowledged
-        self.is_synced = False  # the scheduler was told that it is complete
+        self.unacked: deque[int] = deque()  # the changes that were sent and are not acknowledged
+        self.is_complete = False  # all has been sent, so that what it acknowledges can be relied on
+        self.is_synced = False  # and acknowledged once
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all has been sent, so that what it acknowledges can be relied on."""
-        return not self.to_come
+    def acked(self) -> int:
+        """All changes up to this one are there."""
+        return self.unacked[0] - 1 if self.unacked else _FOREVER
 
     def has(self, piece: Slice) -> bool:
         """Whether it must hear of a round of this slice: of the rest, it gets what has become of it."""
@@ -192,25 +211,39 @@ class Copy:
 class Primary:
     """A shard that is served here, with its copies elsewhere."""
 
-    def __init__(self, number: int, shard: Shard) -> None:
+    def __init__(self, number: int, shard: Shard, began: int = 0, term: int = 0) -> None:
+        """`began`: the epoch of the View by which it serves here; `term`: as in the View."""
         self.number = number
         self.shard = shard
+        self.began = began
+        self.term = term
         self.epoch = 0
         self.copies: dict[int, Copy] = {}  # by server rank
+        self._required: frozenset[int] = frozenset()  # copies without which nothing is answered
+        self._heir = NOBODY  # to whom it is handed over
+        self._handed_at: float | None = None  # when the scheduler was last told that the heir has all
+        self._aside: list[tuple[Destination, Message]] = []  # what workers ask meanwhile
         self._index = 0  # of the last change
         self._held: deque[tuple[int, Destination, Message]] = deque()  # replies, and what they may show
         self._lax: set[Destination] = set()  # connections that do not wait for copies
         self._news: Out = []  # for the scheduler
         self.is_fenced = False
+        self.is_silent = False  # since its heir's copy is complete
         self.taker: Taker | None = None  # of snapshots
         self.taken: list[Taken] = []  # that are complete, to be written
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
-        """Take one message of a worker, or a View; what to send because of it."""
-        if isinstance(message, Push | PushPull | PushRows):
-            (self._lax.add if message.ack < ACK_REPLICATED else self._lax.discard)(sender)
+        """Take one message of a worker; what to send because of it."""
         if self.is_fenced:
             return []
+        if self.is_silent:
+            self._aside.append((sender, message))
+            return []
+        if isinstance(message, Push | PushPull | PushRows):
+            (self._lax.add if message.ack < ACK_REPLICATED else self._lax.discard)(sender)
+        return self._step(sender, message, now)
+
+    def _step(self, sender: Destination, message: Message, now: float) -> Out:
         out = self.shard.step(sender, message, now)
         if self.taker is not None and (taken := self.taker.look()) is not None:
             self.taken.append(taken)
@@ -221,19 +254,33 @@ class Primary:
             self._held.append((self._index, destination, reply))
         return changes + self.go_on(now)
 
-    def set_copies(self, links: dict[int, Link], epoch: int, now: float) -> Out:
-        """Keep copies on these servers, by rank, and on no others."""
-        self.epoch = epoch
+    def take_view(self, view: View, place: Placement, links: dict[int, Link], now: float) -> Out:
+        """Keep copies on the servers of these links, by rank, and on no others; hand over to the heir."""
+        self.epoch = view.epoch
         out: Out = []
         self.copies = {rank: copy for rank, copy in self.copies.items() if links.get(rank) is copy.link}
         self.shard.effects = [] if links else None
         for rank, link in links.items():
-            if rank not in self.copies:
+            copy = self.copies.get(rank)
+            if copy is None:
                 copy = self.copies[rank] = Copy(link)
                 copy.to_come = dict.fromkeys(sorted(self.shard.slices))
-                message = settings_of(self.shard, link.next_seq(), epoch, self.number)
+                message = settings_of(self.shard, link.next_seq(), view.epoch, self.number)
                 out += self._send(rank, copy, message, 0, now)
-        return out + self.go_on(now)
+            elif copy.is_synced and rank not in place.synced:  # the scheduler may have missed that
+                self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
+        self._required = frozenset(place.synced) & self.copies.keys()
+        self._heir = place.heir
+        heir = self.copies.get(self._heir)
+        if self.is_silent and heir is not None and heir.is_synced:
+            return out + self.go_on(now)
+        self.is_silent, self._handed_at = False, None
+        out += self._step(SCHEDULER, replace(view, rank=self.number), now)
+        out += self.go_on(now)
+        aside, self._aside = self._aside, []
+        for sender, asked in aside:
+            out += self.step(sender, asked, now)
+        return out
 
     def go_on(self, now: float) -> Out:
         """Send slices that are to come, and the replies that were waited for."""
@@ -251,9 +298,25 @@ class Primary:
                 out += self._send_slices(rank, copy, pieces, now)
             for place in [place for place in copy.to_come if place in tables]:
                 out += self._send_portions(rank, copy, place, tables[place], now)
+            if not copy.to_come and not copy.is_complete:
+                copy.is_complete = True
+                end = CopyEnd(copy.link.next_seq(), self.epoch, self.number)
+                out += self._send(rank, copy, end, 0, now)
         if self.is_fenced:
             return out
-        acked = min((copy.acked for copy in self.copies.values() if copy.is_complete), default=self._index)
+        heir = self.copies.get(self._heir)
+        if heir is not None and heir.is_synced:
+            self.is_silent = True
+            if self._handed_at is None and not heir.unacked:
+                out += self._tell_handed(now)
+        acked = min(
+            (
+                copy.acked if copy.is_complete else -1
+                for rank, copy in self.copies.items()
+                if copy.is_complete or rank in self._required
+            ),
+            default=_FOREVER,
+        )
         held, self._held = self._held, deque()
         for index, destination, reply in held:
             if index <= acked or destination in self._lax or isinstance(reply, Error | Welcome):
@@ -264,6 +327,16 @@ class Primary:
         # a group's members reach a copy together or not at all
         self.shard.may_group = all(copy.is_complete for copy in self.copies.values())
         return out + news
+
+    def tick(self, now: float, every_s: float) -> Out:
+        """Say again what the scheduler may not have heard."""
+        if self._handed_at is None or now - self._handed_at < every_s:
+            return []
+        return self._tell_handed(now)
+
+    def _tell_handed(self, now: float) -> Out:
+        self._handed_at = now
+        return [(SCHEDULER, Handed(self.epoch, self.number, self._heir))]
 
     def fence(self) -> None:
         """Another server serves this shard now: answer nobody any more."""
@@ -286,7 +359,6 @@ class Primary:
         if not effects:
             return []
         self.shard.effects = []
-        self._index += 1
         out: Out = []
         last = {effect.piece: effect for effect in effects if isinstance(effect, AppliedRows)}
         for rank, copy in self.copies.items():
@@ -402,17 +474,14 @@ class Primary:
         return out
 
     def _send(self, rank: int, copy: Copy, message: Changes, nbytes: int, now: float) -> Out:
-        index = copy.sent = self._index
+        self._index += 1
+        copy.unacked.append(self._index)
         copy.in_flight += nbytes
-        copy.unacked[index] += 1
         was_last = copy.is_complete
 
         def acked() -> None:
             copy.in_flight -= nbytes
-            copy.unacked[index] -= 1
-            if not copy.unacked[index]:
-                del copy.unacked[index]
-                copy.acked = index
+            copy.unacked.popleft()
             if was_last and not copy.is_synced and self.copies.get(rank) is copy:
                 copy.is_synced = True
                 self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
@@ -424,37 +493,53 @@ class Backup:
     """A copy of a shard that is kept here."""
 
     def __init__(self, shard: Shard) -> None:
-        self.shard = shard
+        self.shard = shard  # as it would be served
         self.epoch = -1  # in which its settings came; before, it is no copy of anything
+        self.source = 0  # the token of whose copy it is
+        self._next: Shard | None = None  # a newer copy, until it is complete
 
-    def step(self, message: Changes) -> None:
+    def fall_back_on(self, primary: Primary) -> None:
+        """Keep what was served here, now that another server has all of it, until its copy of that is complete; that
+        may be so already."""
+        if self.source == 0 or self._next is not None:
+            primary.shard.rest()
+            self.shard, self.source = primary.shard, self.source or -1
+        self.epoch = max(self.epoch, primary.epoch)
+
+    def is_older(self, message: Changes, source: int) -> bool:
+        """Whether the sender served this shard before the one whose copy is kept here."""
+        if self.source in (0, source):
+            return False
+        return not isinstance(message, CopySettings) or message.epoch < self.epoch
+
+    def step(self, message: Changes, source: int = 0) -> None:
         """Change as the primary did. Raises ProtocolError for a change to what was never begun."""
-        shard = self.shard
-        if self.epoch < 0 and not isinstance(message, CopySettings):
+        if isinstance(message, CopySettings):
+            old = self.shard
+            self._next = Shard(
+                old.job, heartbeat_s=old.heartbeat_s, dead_after_s=old.dead_after_s, empty=old.empty
+            )
+            put_settings(self._next, message)
+            self.epoch, self.source = message.epoch, source
+            return
+        if self.epoch < 0:
             raise ProtocolError(f"{type(message).__name__} came before the settings of the copy")
+        shard = self._next if self._next is not None else self.shard
         match message:
-            case CopySettings():
-                self.shard = Shard(
-                    shard.job,
-                    heartbeat_s=shard.heartbeat_s,
-                    dead_after_s=shard.dead_after_s,
-                    empty=shard.empty,
-                )
-                put_settings(self.shard, message)
-                self.epoch = message.epoch
             case CopySlices():
                 put_slices(shard, message)
             case CopyRows():
                 put_rows(shard, message)
+            case CopyEnd():
+                self.shard, self._next = shard, None
             case Replicate():
-                self._replay(message)
+                self._replay(shard, message)
             case ReplicateRows():
-                self._replay_rows(message)
+                self._replay_rows(shard, message)
             case ReplicateRequest():
                 shard.replay(_asked(message))
 
-    def _replay(self, message: Replicate) -> None:
-        shard = self.shard
+    def _replay(self, shard: Shard, message: Replicate) -> None:
         values = message.values
         if type(values) is Packed and message.groups.count(0) == len(message.groups):
             group = shard.group(message.keys, message.offsets, message.rounds, message.clocks)
@@ -496,8 +581,7 @@ class Backup:
                 f"a round of {together[0][0].key.label} came in {len(together)} of its slices"
             )
 
-    def _replay_rows(self, message: ReplicateRows) -> None:
-        shard = self.shard
+    def _replay_rows(self, shard: Shard, message: ReplicateRows) -> None:
         part = shard.tables[part_place(message.key, message.part)]
         gone, *pairs = message.values
         ids = np.concatenate(pairs[::2])

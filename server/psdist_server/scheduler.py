@@ -17,6 +17,9 @@ newcomers are let in while it runs; both from the first push on, since before it
 give the first values, or the optimizer, for all. Each change is a new View, with a new epoch. Who was taken for dead and
 speaks again is told so, and ends.
 
+Servers may be added and taken away (`Scale`): placing.py says where shards go then, and a server that is left with
+nothing is told to end.
+
 A scheduler that is started again knows nothing, but its callers do: their Hello says which epoch they are in,
 and they tell the View that they have. The newest of them is taken up again, when all its members have come
 or have had the time to; whoever has not is dead.
@@ -35,6 +38,7 @@ from psdist.wire.messages import (
     Barrier,
     Begin,
     Clocks,
+    CopyEnd,
     CopyRows,
     CopySettings,
     CopySlices,
@@ -44,6 +48,7 @@ from psdist.wire.messages import (
     Finish,
     GetPortions,
     GetState,
+    Handed,
     Hello,
     Init,
     InitRows,
@@ -54,7 +59,6 @@ from psdist.wire.messages import (
     MemberStatus,
     Message,
     Numbers,
-    Placement,
     Portions,
     Pull,
     PullRows,
@@ -65,6 +69,7 @@ from psdist.wire.messages import (
     ReplicateRequest,
     ReplicateRows,
     RowValues,
+    Scale,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -81,12 +86,12 @@ from psdist.wire.messages import (
 )
 
 from .membership import End, who
+from .placing import ShardPlaces
 from .shard import Destination, Out
 
 __all__ = ["Scheduler"]
 
 State = Literal["joining", "running", "finished", "aborted"]
-_AVOID_S = 30.0  # until a server that another could not reach may keep its copies again
 _MAX_BARRIERS = 1024
 _MAX_LAUNCHERS = 256  # the newest; each `psdist status` is one
 
@@ -124,17 +129,6 @@ class _Meeting:
     waiting: dict[int, tuple[Destination, int]] = field(default_factory=dict)  # by rank: (sender, seq)
 
 
-@dataclass(slots=True)
-class _Shard:
-    """Where a shard is."""
-
-    primary: int
-    backups: list[int]  # the next in line first
-    synced: set[int]  # of the backups: those with a complete copy
-    since: dict[int, int] = field(default_factory=dict)  # of a backup: the epoch from which it is one
-    avoided: dict[int, float] = field(default_factory=dict)  # servers its primary could not reach; until when
-
-
 class Scheduler:
     """The members of a job, its barriers, and its end."""
 
@@ -151,10 +145,11 @@ class Scheduler:
         replicas: int = 0,
         elastic: tuple[int, int] | None = None,
         is_restored: bool = False,
+        shards_per_server: int = 1,
     ) -> None:
-        """`replicas`: copies of each server's shard, on others. `elastic`: the fewest and the most workers with which
+        """`replicas`: copies of each shard, on other servers. `elastic`: the fewest and the most workers with which
         the job goes on; None: with those that it began with, and no others. `is_restored`: the shards are
-        not empty at first, so that copies have to be made."""
+        not empty at first, so that copies have to be made. `shards_per_server`: at the beginning."""
         self.job = job
         self.state: State = "joining"
         self.reason = ""
@@ -162,9 +157,10 @@ class Scheduler:
         self.ended: End | None = None
         self._wanted = {"worker": num_workers, "server": num_servers}
         self._replicas = max(0, min(replicas, num_servers - 1))
+        self._num_shards = num_servers * shards_per_server
+        self._places = ShardPlaces(num_servers, self._replicas)
         self._elastic = elastic
         self._is_restored = is_restored
-        self._shards: list[_Shard] = []
         self._recalled: View | None = (
             None  # the newest that a member of the job has told, until it is taken up
         )
@@ -274,9 +270,11 @@ class Scheduler:
                 self._out.append((sender, Done(seq, 0)))
             case Status():
                 self._out.append((sender, self._report(seq, now)))
-            case Synced():
-                if process is not None:
-                    self._synced(process, message)
+            case Synced() | Handed():
+                if process is not None and process.state == "alive" and self.state == "running":
+                    self._progressed(process, message)
+            case Scale():
+                self._scale(sender, message)
             case Abort():
                 self._aborted_by(process, message, now)
             case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
@@ -285,7 +283,7 @@ class Scheduler:
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
             case Join() | Begin() | Share():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
-            case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Clocks():
+            case CopySettings() | CopySlices() | CopyEnd() | Replicate() | ReplicateRequest() | Clocks():
                 pass
             case CopyRows() | ReplicateRows() | RowValues():
                 pass
@@ -333,8 +331,8 @@ class Scheduler:
                 self._out.append((sender, self._view(known)))
             if self.state == "aborted":
                 self._out.append((sender, Abort(self.reason, "scheduler", ANY_RANK, 0, now - self._began)))
-            elif self.state == "finished" and known.hello.role == "server" and known.here:
-                self._out.append((sender, Finish(self.reason)))
+            elif known.hello.role == "server" and (self.state == "finished" or not known.here):
+                self._out.append((sender, Finish(self.reason or known.why)))
             return
         if self.state in ("finished", "aborted"):
             self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
@@ -386,8 +384,11 @@ class Scheduler:
         num = self._wanted[hello.role]
         if self.state == "running" and hello.role == "worker" and self._elastic:
             num = max(num, self._elastic[1])
+        if self.state == "running" and hello.role == "server":
+            num = self._places.num_servers
         name = who(hello.role, hello.rank)
-        if hello.rank < ANY_RANK or hello.rank >= num:
+        is_back = self.state == "joining" and hello.epoch > 0  # to a scheduler that was started again
+        if hello.rank < ANY_RANK or (hello.rank >= num and not is_back):
             return f"{name} wants to join, but job {self.job!r} has {hello.role}s 0 to {num - 1}"
         if hello.rank >= 0:
             for p in self._processes:
@@ -401,7 +402,7 @@ class Scheduler:
                         f"{name} has joined already (incarnation {there}), and this is another process "
                         f"(incarnation {hello.incarnation}); two cannot have one rank"
                     )
-            if self.state == "running" and self._can_be_replaced(hello.role):
+            if self.state == "running" and (hello.role == "server" or self._can_be_replaced()):
                 lives = [
                     p.hello.incarnation
                     for p in self._processes
@@ -417,7 +418,9 @@ class Scheduler:
             if len(self._of("worker")) < self._elastic[1]:
                 return ""
             return f"job {self.job!r} has {self._elastic[1]} workers, and --elastic allows no more"
-        if self.state == "running" or len(self._of(hello.role)) >= num:
+        if self.state == "running" and hello.role == "server" and len(self._servers) < num:
+            return ""
+        if self.state == "running" or (len(self._of(hello.role)) >= num and not is_back):
             return f"job {self.job!r} has its {num} {hello.role}s already; one more {hello.role} came"
         return ""
 
@@ -435,11 +438,7 @@ class Scheduler:
             for rank, process in self._assign(role).items():
                 process.rank, process.state = rank, "alive"
         self.state = "running"
-        num = self._wanted["server"]
-        for rank in range(num):
-            backups = [(rank + i) % num for i in range(1, self._replicas + 1)]
-            # empty copies are complete
-            self._shards.append(_Shard(rank, backups, set() if self._is_restored else set(backups)))
+        self._places.begin(self._num_shards, is_empty=not self._is_restored)
         self._change()
 
     def _recall(self, process: _Process, view: View, now: float) -> None:
@@ -484,8 +483,8 @@ class Scheduler:
             process.rank = member.rank
             if process.state != "left":
                 process.state = "alive"
-        for place in placements(view):
-            self._shards.append(_Shard(place.primary, list(place.backups), set(place.synced)))
+        num = 1 + max((member.rank for member in view.members if member.role == "server"), default=0)
+        self._places.recall(placements(view), num)
         for process in missing:
             if self.state == "running":
                 self._fail(process, "it has not come back to the scheduler that was started again", now)
@@ -503,9 +502,16 @@ class Scheduler:
                 meeting.since = view.epoch
                 self._open(meeting)
 
-    def _can_be_replaced(self, role: str) -> bool:
-        """Whether the job goes on when one of these dies, and takes another in its place."""
-        return bool(self._replicas) if role == "server" else self._elastic is not None and self._has_begun
+    @property
+    def _servers(self) -> set[int]:
+        """The ranks of the servers that are here."""
+        return {p.rank for p in self._of("server")}
+
+    def _can_be_replaced(self, process: _Process | None = None) -> bool:
+        """Whether the job goes on when this one, or a worker, dies, and takes another in its place."""
+        if process is not None and process.hello.role == "server":
+            return bool(self._replicas) or not self._places.num_served(process.rank)
+        return self._elastic is not None and self._has_begun
 
     def _begin_training(self, now: float) -> None:
         """Somebody has pushed, so that first values and the optimizer are there: now workers may come and go."""
@@ -516,58 +522,52 @@ class Scheduler:
 
     def _replaced(self, hello: Hello, now: float) -> None:
         """A newer life of a rank has come: the older one is dead, whoever noticed."""
-        if hello.rank < 0 or not self._can_be_replaced(hello.role):
-            return
-        for p in self._of(hello.role):
-            if p.rank == hello.rank and p.hello.incarnation < hello.incarnation:
+        for p in self._of(hello.role) if hello.rank >= 0 else ():
+            is_older = p.rank == hello.rank and p.hello.incarnation < hello.incarnation
+            if is_older and self._can_be_replaced(p):
                 self._fail(p, f"incarnation {hello.incarnation} of it has come", now)
 
     def _admit(self, process: _Process) -> None:
         """Let somebody in while the job runs."""
         role = process.hello.role
-        # a rank nobody has had, since whoever had one before may still be known to servers
-        free = max((p.rank for p in self._processes if p.hello.role == role), default=-1) + 1
+        if role == "server":
+            free = min(set(range(self._places.num_servers)) - self._servers, default=0)
+        else:
+            # a rank nobody has had, since whoever had one before may still be known to servers
+            free = max((p.rank for p in self._processes if p.hello.role == role), default=-1) + 1
         process.rank = process.hello.rank if process.hello.rank >= 0 else free
         process.state, process.joined = "alive", self.epoch + 1
         # the older lives of this rank are over, and of no interest to anybody
         older = [p for p in self._processes if p is not process and _same_place(p, process) and not p.here]
         for p in older:
             self._processes.remove(p)
-        self._find_backups()
+        self._arrange()
         self._change()
 
-    def _find_backups(self) -> None:
-        """Choose servers for the copies that are missing: the next ones round the ring."""
-        alive = {p.rank for p in self._of("server")}
-        num = self._wanted["server"]
-        for shard in self._shards:
-            shard.backups = [rank for rank in shard.backups if rank in alive]
-            shard.synced &= alive
-            ring = [(shard.primary + i) % num for i in range(1, num)]
-            for rank in ring:
-                if len(shard.backups) >= self._replicas:
-                    break
-                if rank in alive and rank not in shard.backups and rank not in shard.avoided:
-                    shard.backups.append(rank)
-                    shard.since[rank] = self.epoch + 1
+    def _arrange(self) -> bool:
+        """Choose where shards go; whether that changed anything."""
+        return self._places.arrange(self._servers, self.epoch + 1)
 
     def _try_the_avoided(self, now: float) -> None:
         """Who could not be reached may be reached again."""
-        over = [
-            (shard, rank) for shard in self._shards for rank, until in shard.avoided.items() if now >= until
-        ]
-        if over and self.state == "running":
-            for shard, rank in over:
-                del shard.avoided[rank]
-            before = [list(shard.backups) for shard in self._shards]
-            self._find_backups()
-            if before != [shard.backups for shard in self._shards]:
-                self._change()
+        if self.state == "running" and self._places.forgive(now) and self._arrange():
+            self._change()
 
     def _change(self) -> None:
         """Tell everybody who is there now."""
         self.epoch += 1
         self._out += [(p.sender, self._view(p)) for p in self._processes if p.state == "alive"]
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Let those servers go that are too many, and have nothing any more."""
+        num = self._places.num_servers
+        free = [p for p in self._of("server") if p.rank >= num and not self._places.needs(p.rank)]
+        for process in free:
+            process.state, process.why = "left", f"the job goes on with {num} servers"
+            self._out.append((process.sender, Finish(process.why)))
+        if free:
+            self._change()
 
     def _view(self, process: _Process) -> View:
         alive = [p for p in self._processes if p.state == "alive"]
@@ -580,9 +580,6 @@ class Scheduler:
         meetings: Numbers = {}
         if process.joined > 1:
             meetings = {name: one.opened + bool(one.waiting) for name, one in self._meetings.items()}
-        shards = [
-            Placement(one.primary, tuple(one.backups), tuple(sorted(one.synced))) for one in self._shards
-        ]
         return View(
             self.epoch,
             0,
@@ -591,7 +588,7 @@ class Scheduler:
             num["server"],
             members,
             self._replicas,
-            tuple(shards) if self._replicas else (),
+            () if self._places.is_plain else self._places.placements(),
             process.joined,
             meetings,
         )
@@ -718,20 +715,11 @@ class Scheduler:
 
     def _survive_server(self, dead: _Process) -> str | None:
         """Have the copies of its shards served. None when the job goes on, else what to add to the reason."""
-        if not self._replicas:
-            return ""
-        for number, shard in enumerate(self._shards):
-            if shard.primary != dead.rank:
-                continue
-            heirs = [rank for rank in shard.backups if rank in shard.synced and self._is_alive(rank)]
-            if not heirs:
-                return f", and no other server has a complete copy of its shard {number}"
-            shard.primary = heirs[0]
-            shard.backups.remove(heirs[0])
-            shard.synced = set()  # the new primary makes them anew
-            shard.since = dict.fromkeys(shard.backups, self.epoch + 1)
-            shard.avoided = {}
-        self._find_backups()
+        shard = self._places.lost(dead.rank, self._servers, self.epoch + 1)
+        if shard >= 0:
+            none = f", and no other server has a complete copy of its shard {shard}"
+            return none if self._replicas else ""
+        self._arrange()
         self._change()
         return None
 
@@ -755,32 +743,53 @@ class Scheduler:
             self._open(meeting)
         return None
 
-    def _is_alive(self, server: int) -> bool:
-        return any(p.rank == server for p in self._of("server"))
-
-    def _synced(self, process: _Process, synced: Synced) -> None:
-        """A copy is complete."""
-        if process.hello.role == "server" and 0 <= synced.shard < len(self._shards):
-            shard = self._shards[synced.shard]
-            is_news = synced.backup in shard.backups and synced.backup not in shard.synced
-            # what was said of an older life of that server is not true of this one
-            is_current = synced.epoch >= shard.since.get(synced.backup, 0)
-            if shard.primary == process.rank and is_news and is_current:
-                shard.synced.add(synced.backup)
-                self._change()  # so that it is known even if this scheduler dies
+    def _progressed(self, process: _Process, told: Synced | Handed) -> None:
+        """A copy is complete, or has become the heir of a primary that is silent now."""
+        places = self._places
+        if not 0 <= told.shard < len(places.shards):
+            return
+        if isinstance(told, Synced):
+            is_news = places.synced(told.shard, process.rank, told.backup, told.epoch)
+        else:
+            is_news = places.handed(told.shard, process.rank, told.heir, told.epoch, self.epoch + 1)
+        if is_news:
+            self._arrange()
+            self._change()  # so that it is known even if this scheduler dies
 
     def _unreached(self, process: _Process, lost: Lost, now: float) -> None:
         """A server cannot reach one that keeps its copies: choose another, or none."""
-        changed = False
-        for shard in self._shards:
-            if shard.primary == process.rank and lost.rank in shard.backups:
-                shard.backups.remove(lost.rank)
-                shard.synced.discard(lost.rank)
-                shard.avoided[lost.rank] = now + _AVOID_S
-                changed = True
-        if changed and self.state == "running":
-            self._find_backups()
+        if self.state == "running" and self._places.unreached(process.rank, lost.rank, now):
+            self._arrange()
             self._change()
+
+    # --- more servers, and fewer ------------------------------------------------------------------
+
+    def _scale(self, sender: Destination, scale: Scale) -> None:
+        """There should be another number of servers."""
+        num, shards = scale.num_servers, len(self._places.shards)
+        if self.state != "running":
+            text = f"job {self.job!r} is {self.state}; servers are added and taken away while it runs"
+        elif not 1 <= num <= shards:
+            text = (
+                f"{num} servers: job {self.job!r} has {shards} shards, so that 1 to {shards} servers have something "
+                "to do; PSDIST_SHARDS_PER_SERVER, when a job begins, makes more"
+            )
+        elif num <= self._replicas:
+            need = self._replicas + 1
+            text = (
+                f"{num} servers: with {self._replicas} copies of each shard on other servers it needs {need}"
+            )
+        else:
+            text = ""
+        if text:
+            self._refuse(sender, scale.seq, "refused", text)
+            return
+        if num != self._places.num_servers or self._places.is_scaling:
+            self._places.num_servers = num
+            self._places.is_scaling = True
+            self._arrange()
+            self._change()
+        self._out.append((sender, Done(scale.seq, 0)))
 
     def _aborted_by(self, process: _Process | None, abort: Abort, now: float) -> None:
         if self.state in ("finished", "aborted"):
@@ -788,7 +797,7 @@ class Scheduler:
         if process is None:
             self._abort(abort.reason, "launcher", ANY_RANK, 0, now)
             return
-        if self.state == "running" and self._can_be_replaced(process.hello.role):
+        if self.state == "running" and self._can_be_replaced(process):
             process.step = max(process.step, abort.step)
             self._fail(process, f"it failed: {abort.reason}", now)
             return
@@ -822,13 +831,23 @@ class Scheduler:
                 now - p.heard_at,
                 p.nbytes,
                 p.num_keys,
+                self._places.num_served(p.rank) if p.hello.role == "server" else 0,
             )
             for p in sorted(self._processes, key=lambda p: (p.hello.role, self._rank_of(p)))
         )
-        num = self._wanted
-        uptime = now - self._began
+        places = self._places
         return StatusReport(
-            seq, self.job, self.state, self.reason, self.epoch, uptime, num["worker"], num["server"], members
+            seq,
+            self.job,
+            self.state,
+            self.reason,
+            self.epoch,
+            now - self._began,
+            self._wanted["worker"],
+            places.num_servers,
+            members,
+            len(places.shards),
+            places.num_moving,
         )
 
 

@@ -1,7 +1,8 @@
 """What one server process does: the shards it serves, the copies it keeps. Rules, with no socket in them.
 
 The View says where each shard is. A shard that comes to be here is the copy that was kept here, or, when the
-job begins, a new one. Workers say in Hello which shard they want; servers that send copies say Hello, too.
+job begins, a new one; one that goes to another server stays as a copy, or is let go. Workers say in Hello which
+shard they want; servers that send copies say Hello, too.
 Whoever knocks before the View that explains him waits for it.
 
 A destination is a connection's routing id, or `SCHEDULER`, or one of `links`, the servers that keep our copies.
@@ -10,7 +11,6 @@ A destination is a connection's routing id, or `SCHEDULER`, or one of `links`, t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from psdist.wire.messages import (
     Lost,
     Member,
     Message,
+    Placement,
     View,
     Welcome,
     placements,
@@ -63,12 +64,12 @@ class Server:
         heartbeat_s: float = 1.0,
         dead_after_s: float = 8.0,
         snapshot_every: int = 0,
-        first: Callable[[int, int], Shard] | None = None,
+        first: Callable[[int, int, int], Shard] | None = None,
         guard: Literal["off", "warn", "refuse"] = "off",
         empty: Empty = np.empty,
     ) -> None:
-        """`snapshot_every`: take the state every so many rounds; 0: never. `first(i, n)` is shard i of n with which the
-        job begins; by default an empty one."""
+        """`snapshot_every`: take the state every so many rounds; 0: never. `first(i, n, m)` is shard i of n,
+        m servers, with which the job begins; by default an empty one."""
         self.job = job
         self._empty = empty
         self.view: View | None = None
@@ -83,6 +84,7 @@ class Server:
         self._first = first
         self._guard = guard
         self._links: dict[Destination, Link] = {}
+        self._last_seqs: dict[Destination, int] = {}  # of links that were needed earlier
         self._shard_of: dict[Destination, int] = {}  # whom a connection was shown to
         self._connections: dict[tuple[int, int], Destination] = {}  # the newest, by (worker, shard)
         self._sources: dict[int, _Source] = {}  # by token
@@ -90,6 +92,7 @@ class Server:
         self._early: list[tuple[Destination, Hello]] = []
         self._num_lost = 0
         self._warnings: list[str] = []
+        self._loose: list[Taken] = []  # snapshots of shards that were handed over since
 
     @property
     def rank(self) -> int:
@@ -156,6 +159,8 @@ class Server:
                     f"server {link.member.rank} {why}: what it keeps copies of is not replicated until "
                     "another server has one"
                 )
+        for primary in self.primaries.values():
+            out += primary.tick(now, self._heartbeat_s)
         return out
 
     def slept(self, seconds: float) -> None:
@@ -168,7 +173,7 @@ class Server:
     def _take_view(self, view: View, now: float) -> Out:
         if self.view is not None and view.epoch < self.view.epoch:
             return []  # overtaken
-        self.view = view
+        is_first, self.view = self.view is None and view.joined <= 1, view
         out: Out = []
         places = placements(view)
         servers = {member.rank: member for member in view.members if member.role == "server"}
@@ -183,27 +188,28 @@ class Server:
         for link in links.values():
             if link.destination not in self._links:
                 out += link.greet(now)
+        self._last_seqs |= {destination: link.last_seq for destination, link in self._links.items()}
         self._links = {link.destination: link for link in links.values()}
         for number, place in enumerate(places):
+            primary = self.primaries.get(number)
+            if primary is not None and (place.primary, place.term) != (view.rank, primary.term):
+                del self.primaries[number]
+                self._loose = [*self._loose, *primary.taken]
+                if view.rank in place.backups:  # handed over: all that was answered is here
+                    backup = self.backups.setdefault(number, Backup(self._new_shard()))
+                    backup.fall_back_on(primary)
+                primary = None
             if place.primary == view.rank:
-                primary = self.primaries.get(number)
                 if primary is None:
-                    backup = self.backups.pop(number, None)
-                    shard = backup.shard if backup is not None else self._first_shard(number, view)
-                    primary = self.primaries[number] = Primary(number, shard)
-                    if self._snapshot_every:
-                        primary.taker = Taker(number, shard, self._snapshot_every)
+                    primary = self._serve(number, view, place, is_first)
                 primary.shard.guard = self._guard
                 primary.shard.max_ack = ACK_REPLICATED if view.replicas else ACK_APPLIED
                 copies = {rank: links[rank] for rank in place.backups if rank in links}
-                out += primary.set_copies(copies, view.epoch, now)
-                out += primary.step(SCHEDULER, replace(view, rank=number), now)
-            else:
-                self.primaries.pop(number, None)
-                if view.rank in place.backups:
-                    self.backups.setdefault(number, Backup(self._new_shard()))
-                elif (old := self.backups.get(number)) is not None and old.epoch <= view.epoch:
-                    del self.backups[number]  # a newer one was begun under a View that is on its way
+                out += primary.take_view(view, place, copies, now)
+            elif view.rank in place.backups:
+                self.backups.setdefault(number, Backup(self._new_shard()))
+            elif (old := self.backups.get(number)) is not None and old.epoch <= view.epoch:
+                del self.backups[number]  # a newer one was begun under a View that is on its way
         alive = {member.token for member in servers.values()}
         self._sources = {token: source for token, source in self._sources.items() if token in alive}
         early, self._early = self._early, []
@@ -222,13 +228,25 @@ class Server:
 
     def taken(self) -> list[Taken]:
         """The snapshots to be written now; each is given once."""
-        taken = [one for primary in self.primaries.values() for one in primary.taken]
+        taken, self._loose = self._loose, []
+        taken += [one for primary in self.primaries.values() for one in primary.taken]
         for primary in self.primaries.values():
             primary.taken = []
         return taken
 
-    def _first_shard(self, number: int, view: View) -> Shard:
-        return self._first(number, view.num_servers) if self._first is not None else self._new_shard()
+    def _serve(self, number: int, view: View, place: Placement, is_first: bool) -> Primary:
+        """Begin to serve a shard: with the copy that was kept, or as the job begins."""
+        backup = self.backups.pop(number, None)
+        if backup is not None:
+            shard = backup.shard
+        else:
+            assert is_first, f"shard {number} is to be served by {self.where}, which has no copy of it"
+            num = len(placements(view))
+            shard = self._first(number, num, view.num_servers) if self._first else self._new_shard()
+        primary = self.primaries[number] = Primary(number, shard, view.epoch, place.term)
+        if self._snapshot_every:
+            primary.taker = Taker(number, shard, self._snapshot_every)
+        return primary
 
     def _new_shard(self) -> Shard:
         return Shard(
@@ -242,7 +260,7 @@ class Server:
         if known is not None:
             return known
         hello = Hello(0, VERSION, self.job, "server", self.rank, self._incarnation, self._token, "")
-        return Link(destination, member, hello, now)
+        return Link(destination, member, hello, now, self._last_seqs.get(destination, 0))
 
     # --- who speaks --------------------------------------------------------------------------------
 
@@ -259,13 +277,13 @@ class Server:
         members = {m.rank: m for m in view.members if m.role == hello.role}
         member = members.get(hello.rank)
         number = view.rank if hello.shard < 0 else hello.shard
-        if number >= view.num_servers:
-            text = f"there is no shard {number}; job {self.job!r} has {view.num_servers}"
+        if number >= (num := len(placements(view))):
+            text = f"there is no shard {number}; job {self.job!r} has {num}"
             return _refuse(sender, hello, "refused", text)
         if member is None or hello.incarnation > member.incarnation:
             return self._wait(sender, hello)  # for the View that it is in
         if hello.role == "worker":
-            if number not in self.primaries:
+            if number not in self.primaries or self.primaries[number].is_silent:
                 return self._wait(sender, hello)  # one of us has an old View
             out = self.primaries[number].step(sender, hello, now)
             if any(isinstance(reply, Welcome) for _, reply in out):
@@ -279,6 +297,7 @@ class Server:
         source = self._sources.setdefault(hello.token, _Source(member))
         self._source_of = {s: one for s, one in self._source_of.items() if one is not source}
         self._source_of[sender] = source
+        source.last = max(source.last, hello.epoch)
         return [(sender, Welcome(hello.seq, self.rank, self._heartbeat_s, self._dead_after_s, 0.0))]
 
     def _wait(self, sender: Destination, hello: Hello) -> Out:
@@ -293,8 +312,11 @@ class Server:
     def _hear(self, link: Link, message: Message, now: float) -> Out:
         """Take what a server says that keeps our copies."""
         out = link.step(message, now)
-        for number in link.fenced:
-            if (primary := self.primaries.get(number)) is not None:
+        fenced, link.fenced = link.fenced, []
+        for number, epoch in fenced:
+            primary = self.primaries.get(number)
+            # a silent one has handed it over, and hears so soon
+            if primary is not None and epoch >= primary.began and not primary.is_silent:
                 primary.fence()
                 self.fenced = (
                     f"{self.where} was taken for dead: server {link.member.rank} has a newer view of the job, "
@@ -308,26 +330,29 @@ class Server:
     def _copy(self, sender: Destination, source: _Source, message: Changes) -> Out:
         """Change a copy that is kept here, as the primary did."""
         assert self.view is not None, "a server was admitted without a View"
-        if message.seq <= source.last:
-            return [(sender, Done(message.seq, ACK_REPLICATED))]
         if message.seq > source.last + 1:
             return []  # one before it was lost; it will come again
         places = placements(self.view)
         if not 0 <= message.shard < len(places):
             return _refuse(sender, message, "bad-value", f"there is no shard {message.shard}")
         place = places[message.shard]
-        if message.epoch < self.view.epoch and place.primary != source.member.rank:
+        backup = self.backups.get(message.shard)
+        token = source.member.token
+        is_over = message.epoch < self.view.epoch and place.primary != source.member.rank
+        if is_over or (backup is not None and backup.is_older(message, token)):
+            source.last = max(source.last, message.seq)
             text = (
                 f"shard {message.shard} is served by server {place.primary} now (epoch {self.view.epoch}; "
                 f"server {source.member.rank} is at {message.epoch})"
             )
             return _refuse(sender, message, "stale-epoch", text)
-        backup = self.backups.get(message.shard)
+        if message.seq <= source.last:
+            return [(sender, Done(message.seq, ACK_REPLICATED))]
         if backup is None and message.epoch > self.view.epoch:
             backup = self.backups[message.shard] = Backup(self._new_shard())  # our View is on its way
         if backup is not None:
             try:
-                backup.step(message)
+                backup.step(message, token)
             except BROKEN as e:
                 return _refuse(sender, message, "bad-value", f"shard {message.shard}: {e!r}")
         source.last = message.seq

@@ -35,6 +35,7 @@ from psdist.wire.messages import (
     Barrier,
     Begin,
     Clocks,
+    CopyEnd,
     CopyRows,
     CopySettings,
     CopySlices,
@@ -43,6 +44,7 @@ from psdist.wire.messages import (
     Finish,
     GetPortions,
     GetState,
+    Handed,
     Hello,
     Init,
     InitRows,
@@ -61,6 +63,7 @@ from psdist.wire.messages import (
     ReplicateRequest,
     ReplicateRows,
     RowValues,
+    Scale,
     SetHyper,
     SetOptimizer,
     SetStaleness,
@@ -290,11 +293,11 @@ class Shard:
                 pass
             case Done() | Error() | Clocks() | Portions() | Synced():
                 pass
-            case CopySettings() | CopySlices() | Replicate() | ReplicateRequest() | Share():
+            case CopySettings() | CopySlices() | CopyEnd() | Replicate() | ReplicateRequest():
                 pass
-            case CopyRows() | ReplicateRows() | RowValues():
+            case CopyRows() | ReplicateRows() | RowValues() | Share() | Handed():
                 pass
-            case Barrier() | Leave() | Status() | Lost():
+            case Barrier() | Leave() | Status() | Lost() | Scale():
                 raise Refused(
                     "refused", f"{type(message).__name__} is for the scheduler, not for {self.where}"
                 )
@@ -858,6 +861,18 @@ class Shard:
         self._nbytes = sum(piece.value.nbytes for piece in self.slices.values())
         self.updates.count(self.slices.values())
         self.step_clock = max((piece.clock for piece in self.slices.values()), default=0)
+
+    def rest(self) -> None:
+        """Be nobody's any more: only what is applied is kept. Whoever waits here asks elsewhere."""
+        self._dissolve_all()
+        self.effects = self.on_round = None
+        self._peers.clear()
+        self._connections.clear()
+        self._pending.clear()
+        self.declared.clear()
+        for piece in self._slices.values():
+            piece.rounds.clear()
+            piece.waiting.clear()
 
     def replay(self, asked: Asked) -> None:
         """Do what a worker asked this shard's primary for. Raises Refused."""

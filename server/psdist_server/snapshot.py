@@ -392,14 +392,16 @@ def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]
     return settings, keys
 
 
-def restorer(snapshot: Snapshot, job: str, slice_nbytes: int, **options: Any) -> Callable[[int, int], Shard]:
-    """What makes shard i of n, with which a job begins that goes on from a snapshot: cut anew for its number of
-    servers. All of the snapshot is read now. Raises BadSnapshot."""
+def restorer(
+    snapshot: Snapshot, job: str, slice_nbytes: int, **options: Any
+) -> Callable[[int, int, int], Shard]:
+    """What makes shard i of n, on m servers, with which a job begins that goes on from a snapshot: cut anew for its
+    number of servers. All of the snapshot is read now. Raises BadSnapshot."""
     from psdist.kvstore.partition import partition  # only now: with the store comes much else
 
     settings, keys = _wholes(snapshot)
 
-    def first(number: int, num_shards: int) -> Shard:
+    def first(number: int, num_shards: int, num_servers: int) -> Shard:
         shard = Shard(job, **options)
         if settings is not None:
             put_settings(shard, settings)
@@ -408,7 +410,9 @@ def restorer(snapshot: Snapshot, job: str, slice_nbytes: int, **options: Any) ->
         together = rule is not None and not rule.elementwise
 
         def cut(number: int, length: int, itemsize: int) -> Iterable[Any]:
-            return partition(number, length, itemsize, num_shards, slice_nbytes, together=together)
+            return partition(
+                number, length, itemsize, num_servers, slice_nbytes, num_shards=num_shards, together=together
+            )
 
         return _cut(keys, cut, number, num_shards, shard)
 

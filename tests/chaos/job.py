@@ -21,6 +21,7 @@ import numpy as np
 
 import psdist as mx
 from psdist.kvstore.partition import partition
+from psdist.settings import Settings
 from psdist.wire import key_number
 
 SIZE = 20000  # elements of the ledger, 160 KB: several slices, on each server
@@ -104,9 +105,10 @@ def ledger_of(out: Any, kind: str, rounds: int, elastic: bool) -> list[Any]:
     if kind == "dist_sync" and not elastic:
         return [ledger.read(value, rounds)]
     num_servers, nbytes = int(os.environ["DMLC_NUM_SERVER"]), int(os.environ["PSDIST_SLICE_BYTES"])
+    num_shards = num_servers * Settings.read().shards_per_server
     return [
         ledger.read(value[one.offset : one.offset + one.length], rounds, one.offset)
-        for one in partition(key_number("s:ledger"), SIZE, 8, num_servers, nbytes)
+        for one in partition(key_number("s:ledger"), SIZE, 8, num_servers, nbytes, num_shards=num_shards)
     ]
 
 

@@ -38,11 +38,16 @@ def undisturbed(num_servers: int, **options: Any) -> list[Any]:
     return run_threads("train_with_stops", num_servers=num_servers, **options)
 
 
-def kill(rank: int) -> Any:
+def kill(*ranks: int) -> Any:
+    """Kill these servers at once; only then is their death told of."""
+
     def do(cluster: Any, servers: list[Any]) -> None:
-        servers[1 + rank].kill(signal.SIGKILL)
-        servers[1 + rank].wait()
-        cluster.lost("server", rank)
+        for rank in ranks:
+            servers[1 + rank].kill(signal.SIGKILL)
+        for rank in ranks:
+            servers[1 + rank].wait()
+        for rank in ranks:
+            cluster.lost("server", rank)
 
     return do
 
@@ -60,6 +65,13 @@ def test_a_second_server_may_die_when_the_copies_are_made_anew(clusters: Any) ->
     kept = train(clusters(2, 3, **_KEPT), kills={5: kill(1), 25: kill(2)}, opt="adam", num_rounds=40)
     assert kept[0]["digest"] == plain[0]["digest"]
     assert kept[0]["epoch"] >= 3
+
+
+@pytest.mark.parametrize("ranks", [(0, 1), (1, 0), (2, 1)])
+def test_two_servers_may_die_at_once_when_there_are_two_copies(clusters: Any, ranks: tuple[int, int]) -> None:
+    plain = undisturbed(3, opt="adam")
+    kept = train(clusters(2, 3, PSDIST_REPLICAS=2), kills={5: kill(*ranks)}, opt="adam")
+    assert kept[0]["digest"] == plain[0]["digest"]
 
 
 @pytest.mark.parametrize("way", ["push", "pushpull"])

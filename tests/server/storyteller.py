@@ -4,7 +4,7 @@ The words, with `w0`, `s0`, `l0` for a worker's, a server's and a launcher's con
 connection of the same process):
 
     shard                                    the story is about a server
-    scheduler workers=2 servers=1 [start=60 replicas=1 elastic=1:3] ... about the scheduler
+    scheduler workers=2 servers=1 [start=60 replicas=1 elastic=1:3 shards=2] ... about the scheduler
     view workers=0,1 [epoch=2 fence=2]       shard: the members now; they say Hello by `hello`
     w0 hello [rank=0 job=j incarnation=1 token=7 role=worker seq=9]
     w0 init a 1 2 3 4 | a[4]/8 5 6 7 8       key, value; or key[offset]/elements, slice
@@ -14,10 +14,10 @@ connection of the same process):
     w0 pushpull a 0 1 1 1 1 1                key, clock, min_clock, gradient
     w0 optimizer sgd lr=0.5 momentum=0.5     w0 hyper 2 lr=0.1       w0 staleness -1
     w0 getstate a                            w0 setstate a 3 1 0 0 0 0     (updates, arrays, values)
-    s1 synced 0 1 [epoch=3]                  shard, backup
+    s1 synced 0 1 [epoch=3]                  shard, backup    s1 handed 0 1 [epoch=3]    shard, heir
     w1 join                                  w1 begin a 3 ; b 3
     w0 alive 12                              w0 barrier name 0       w0 leave      l0 status
-    l0 lost worker 1 exit code -9            w0 abort reason
+    l0 lost worker 1 exit code -9            w0 abort reason          l0 scale 3
     w0 again                                 the last message of w0, byte for byte
     at 5.5                                   the time is 5.5 s: the scheduler ticks
 """
@@ -81,6 +81,7 @@ class _Teller:
                     start_timeout_s=float(options.get("start", 60)),
                     replicas=int(options.get("replicas", 0)),
                     elastic=_range(options["elastic"]) if "elastic" in options else None,
+                    shards_per_server=int(options.get("shards", 1)),
                 )
                 return []
             case "at":
@@ -161,6 +162,10 @@ class _Teller:
                 return m.Lost(seq, words[0], int(words[1]), " ".join(words[2:]))
             case "synced":
                 return m.Synced(int(options.get("epoch", 99)), int(words[0]), int(words[1]))
+            case "handed":
+                return m.Handed(int(options.get("epoch", 99)), int(words[0]), int(words[1]))
+            case "scale":
+                return m.Scale(seq, int(words[0]))
             case "join":
                 return m.Join(seq)
             case "begin":
@@ -239,7 +244,8 @@ def _show_value(value: Any) -> str:
             return f"{value.role} {value.rank}"
         case m.Placement():
             copies = (f"+{rank}{'' if rank in value.synced else '?'}" for rank in value.backups)
-            return f"{value.primary}{''.join(copies)}"  # 0+1: complete, 0+1?: not yet
+            heir = f">{value.heir}" if value.heir != m.NOBODY else ""
+            return f"{value.primary}{''.join(copies)}{heir}"  # 0+1: complete, 0+1?: not yet; >1: it goes to 1
         case m.MemberStatus():
             return f"{value.role} {value.rank} {value.state} step {value.step} silent {value.silent_s:g}"
         case list() | tuple():

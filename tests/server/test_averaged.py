@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from psdist_server.replica import Backup, Link, Primary
-from psdist_server.shard import SCHEDULER, Shard
+from psdist_server.shard import Shard
 
 from psdist.wire import key_name, key_number
 from psdist.wire import messages as m
@@ -16,9 +16,12 @@ KEYS = [key_number(name) for name in NAMES]
 WORKERS = tuple(m.Member("worker", rank, 0, rank + 1, "") for rank in range(3))
 
 
+VIEW = m.View(1, 0, 0, 3, 1, WORKERS)
+
+
 def a_primary(staleness: int = 0) -> Primary:
     primary = Primary(0, Shard("j"))
-    primary.step(SCHEDULER, m.View(1, 0, 0, 3, 1, WORKERS), 0.0)
+    primary.take_view(VIEW, m.Placement(0, (), ()), {}, 0.0)
     for rank in range(3):
         primary.step(b"w%d" % rank, m.Hello(1, m.VERSION, "j", "worker", rank, 0, rank + 1, "", 0), 0.0)
     primary.step(b"w0", m.SetStaleness(2, staleness), 0.0)
@@ -40,7 +43,7 @@ def values(shard: Shard) -> list[float]:
 def test_a_round_becomes_its_mean_beside_parameters_that_learn_from_its_sum() -> None:
     primary, backup = a_primary(), Backup(Shard("j"))
     link = Link(b"s", m.Member("server", 1, 0, 9, ""), m.Hello(0, 1, "j", "server", 0, 0, 8, ""), 0.0)
-    out = primary.set_copies({1: link}, 1, 0.0)
+    out = primary.take_view(VIEW, m.Placement(0, (1,), ()), {1: link}, 0.0)
     for rank, value in enumerate((1.0, 2.0, 6.0)):
         out += push(primary, rank, value)
     assert values(primary.shard) == [3.0, -9.0]
@@ -54,7 +57,8 @@ def test_a_round_of_fewer_workers_is_the_mean_of_those() -> None:
     primary = a_primary()
     push(primary, 0, 1.0)
     push(primary, 2, 4.0)
-    primary.step(SCHEDULER, m.View(2, 0, 0, 3, 1, (WORKERS[0], WORKERS[2])), 0.0)
+    view = m.View(2, 0, 0, 3, 1, (WORKERS[0], WORKERS[2]))
+    primary.take_view(view, m.Placement(0, (), ()), {}, 0.0)
     assert values(primary.shard) == [2.5, -5.0]
 
 

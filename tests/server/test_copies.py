@@ -8,6 +8,7 @@ from psdist_server.state import settings_of
 
 from psdist.wire.messages import (
     VERSION,
+    CopyEnd,
     CopySettings,
     CopySlices,
     Done,
@@ -54,6 +55,8 @@ def test_a_copy_that_was_begun_under_a_later_view_survives_the_views_before_it()
     server.step(SCHEDULER, view(2, (1,)), 0.0)
     server.step(SCHEDULER, view(3, (0,)), 0.0)
     assert server.step(b"s2", slices(2, 3), 0.0) == [(b"s2", Done(2, 2))]
+    assert server.backups[1].shard.updates.rule is None
+    assert server.step(b"s2", CopyEnd(3, 3, 1), 0.0) == [(b"s2", Done(3, 2))]
     assert server.backups[1].shard.updates.rule is not None
 
 

@@ -31,7 +31,9 @@ class Kept:
         shard.max_ack = m.ACK_REPLICATED
         self.primary = Primary(0, shard)
         self.backup = Backup(Shard("job"))
-        self.carry(self.primary.set_copies({1: self.link}, 1, 0.0))
+        assert shard._view is not None
+        place = m.Placement(0, (1,), ())
+        self.carry(self.primary.take_view(shard._view, place, {1: self.link}, 0.0))
 
     def carry(self, out: Out) -> Out:
         others: Out = []

@@ -126,10 +126,12 @@ def test_copies_and_snapshots_hold_them_too() -> None:
         Link(b"s%d" % i, m.Member("server", i, 0, 9, ""), m.Hello(0, 1, "j", "server", 0, 0, 8, ""), 0.0)
         for i in range(2)
     ]
-    out = primary.set_copies({1: links[0]}, 1, 0.0)
+    view = primary.shard._view
+    assert view is not None
+    out = primary.take_view(view, m.Placement(0, (1,), ()), {1: links[0]}, 0.0)
     for rank in range(2):
         out += push(primary, rank, 0, [rank])
-    out += primary.set_copies({1: links[0], 2: links[1]}, 1, 0.0)
+    out += primary.take_view(view, m.Placement(0, (1, 2), (1,)), {1: links[0], 2: links[1]}, 0.0)
     for rank in range(2):
         out += push(primary, rank, 1, [4 + rank])
     for to, message in out:

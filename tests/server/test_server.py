@@ -301,7 +301,7 @@ def test_whatever_breaks_and_whoever_dies_every_value_has_the_bits_of_a_run_with
         assert turns < 100_000, "nothing moves any more"
         if deaths and turns >= deaths[-1]:
             # who dies next must leave complete copies; the scheduler knows which there are
-            if all(shard.synced for shard in world.scheduler._shards):
+            if all(shard.synced for shard in world.scheduler._places.shards):
                 deaths.pop()
                 world.kill(rng.choice(sorted(world.servers)))
         elif rng.random() < 0.02 and len(world.servers) > 1:

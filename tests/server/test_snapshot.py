@@ -100,7 +100,7 @@ def test_a_job_goes_on_from_a_snapshot_on_any_number_of_servers_with_the_same_bi
     found = snapshot.latest(tmp_path)
     assert found.step == 9
     restored = snapshot.restorer(found, "job", SLICE)
-    shards = [restored(i, num_servers) for i in range(num_servers)]
+    shards = [restored(i, num_servers, num_servers) for i in range(num_servers)]
     again = Job(num_servers, shards)
     clocks = [again.ask(i, m.Join)[0] for i in range(num_servers)]
     begins = {

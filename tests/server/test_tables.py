@@ -252,7 +252,9 @@ def test_a_copy_that_comes_in_portions_while_training_goes_on_is_the_table(
     link = Link(b"l", m.Member("server", 1, 0, 2, ""), hello, 0.0)
     ((_, greeting),) = link.greet(0.0)
     link.step(m.Welcome(greeting.seq, 1, 1.0, 8.0, 0.0), 0.0)
-    queue = [message for _, message in primary.set_copies({1: link}, 1, 0.0)]
+    assert shard._view is not None
+    out = primary.take_view(shard._view, m.Placement(0, (1,), ()), {1: link}, 0.0)
+    queue = [message for to, message in out if to == b"l"]
     clock, num = 3, 0
     while queue:
         message = decode([bytearray(memoryview(f).cast("B")) for f in encode(queue.pop(0))])
@@ -357,7 +359,7 @@ def test_a_snapshot_of_a_table_goes_on_with_the_same_bits_on_any_number_of_serve
         snapshot.write(tmp_path, "job", 3, taken, keep=2)
     (found,) = snapshot.find(tmp_path)
     first = snapshot.restorer(found, "job", 4096)
-    after = shards_with_a_table(num_after, [first(i, num_after) for i in range(num_after)])
+    after = shards_with_a_table(num_after, [first(i, num_after, num_after) for i in range(num_after)])
     train(after, range(6, 9))
     assert values(after, 9) == values(whole, 9)
     assert snapshot.main(["inspect", str(tmp_path)]) == 0

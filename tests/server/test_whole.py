@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from psdist_server import replica, state
 from psdist_server.replica import Backup, Link, Primary
-from psdist_server.shard import SCHEDULER, Shard
+from psdist_server.shard import Shard
 
 from psdist.optimizer import from_wire
 from psdist.wire import key_number
@@ -28,10 +28,13 @@ def gradient(rank: int, clock: int) -> Any:
     return np.random.default_rng((rank, clock)).standard_normal(12).astype(np.float32)
 
 
+VIEW = m.View(1, 0, 0, 2, 1, WORKERS)
+
+
 def a_primary(staleness: int = 0) -> Primary:
     """A shard with one key in three slices, LAMB, and two workers."""
     primary = Primary(0, Shard("j"))
-    primary.step(SCHEDULER, m.View(1, 0, 0, 2, 1, WORKERS), 0.0)
+    primary.take_view(VIEW, m.Placement(0, (), ()), {}, 0.0)
     for rank in range(2):
         primary.step(b"w%d" % rank, m.Hello(1, m.VERSION, "j", "worker", rank, 0, rank + 1, "", 0), 0.0)
     if staleness:
@@ -114,7 +117,7 @@ def test_a_copy_that_is_made_while_rounds_go_on_has_all_slices_of_a_key_or_none(
         """To the copy, which acknowledges when all is over."""
         messages.extend(message for to, message in out if to == b"s1" and not isinstance(message, m.Hello))
 
-    carry(primary.set_copies({1: link}, 1, 0.0))
+    carry(primary.take_view(VIEW, m.Placement(0, (1,), ()), {1: link}, 0.0))
     for clock in range(2):
         for i in range(3):
             for rank in range(2):

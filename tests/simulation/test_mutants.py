@@ -7,6 +7,7 @@ point; a mutant that is not caught is a fault or a check that the simulator lack
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,45 @@ def no_replication_before_ack(patch: Patch) -> None:
     patch.setattr(
         replica.Copy, "acked", property(lambda self: 1 << 60, lambda self, value: None), raising=False
     )
+
+
+def no_silence_before_a_hand_over(patch: Patch) -> None:
+    """A shard that is handed over goes on answering until the next View."""
+    patch.setattr(
+        replica.Primary, "is_silent", property(lambda self: False, lambda self, value: None), raising=False
+    )
+
+
+def no_wait_for_the_heir(patch: Patch) -> None:
+    """A shard is handed over before its heir has acknowledged everything."""
+    patch.setattr(
+        replica.Copy, "is_synced", property(lambda self: True, lambda self, value: None), raising=False
+    )
+    patch.setattr(
+        replica.Copy, "unacked", property(lambda self: _Forgetful(), lambda self, value: None), raising=False
+    )
+
+
+class _Forgetful(deque[int]):
+    """Nothing is ever waited for."""
+
+    def popleft(self) -> int:
+        return self.pop() if self else 0
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def no_old_copy_beside_the_new(patch: Patch) -> None:
+    """A copy that is made anew is thrown away before the new one is there."""
+    step = replica.Backup.step
+
+    def throws_away(self: Any, message: Any, source: int = 0) -> None:
+        step(self, message, source)
+        if isinstance(message, m.CopySettings):
+            self.shard, self._next = self._next, None
+
+    patch.setattr(replica.Backup, "step", throws_away)
 
 
 def no_monotonic_pull(patch: Patch) -> None:
@@ -172,11 +212,16 @@ def no_data_dealt_anew(patch: Patch) -> None:
     patch.setattr(Script, "_deal", keeps)
 
 
+_HAND_OVERS = (no_silence_before_a_hand_over, no_wait_for_the_heir)
+
 MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_dedup, Size()),
     (no_rank_order, Size(mode="sync")),
     (no_epoch_fence, Size()),
     (no_replication_before_ack, Size()),
+    (no_silence_before_a_hand_over, Size()),
+    (no_wait_for_the_heir, Size()),
+    (no_old_copy_beside_the_new, Size()),
     (no_monotonic_pull, Size()),
     (no_resend_after_reconnect, Size()),
     (no_copy_on_write, Size()),
@@ -195,9 +240,14 @@ def _may_show(mutant: Callable[[Patch], None], seed: int, size: Size) -> bool:
     """Two primaries at a time are rare; only such schedules can miss the fence between them."""
     if mutant in (no_memory_of_data, no_data_dealt_anew):
         return Scenario.draw(seed, size).num_portions > 0
-    if mutant is not no_epoch_fence:
+    if mutant not in (no_epoch_fence, *_HAND_OVERS, no_old_copy_beside_the_new):
         return True
     scenario = Scenario.draw(seed, size)
+    if mutant in _HAND_OVERS:
+        return any(fault.kind == "scale" for fault in scenario.faults)
+    if mutant is no_old_copy_beside_the_new:
+        triggers = [fault.trigger.kind for fault in scenario.faults if fault.kind == "crash"]
+        return scenario.replicas > 1 and ("CopySettings" in triggers or "CopySlices" in triggers)
     divided = any(fault.kind == "split" for fault in scenario.faults)
     return divided and scenario.is_elastic and scenario.replicas > 0 and scenario.mode != "sync"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -359,8 +360,32 @@ def test_pushes_that_do_not_wait_for_copies_make_a_servers_death_fatal() -> None
     world.join(2)
     world.client.step = 3
     servers = (m.Member("server", 0, 0, 0, "tcp://127.0.0.1:9100"),)
-    world.hear(SCHEDULER, m.View(2, 0, 1, 2, 2, servers, 1, (m.Placement(0, (), ()), m.Placement(0, (), ()))))
+    places = (m.Placement(0, (), ()), m.Placement(0, (), (), term=2, survived=2))
+    world.hear(SCHEDULER, m.View(2, 0, 1, 2, 2, servers, 1, places))
     assert "PSDIST_ACK=applied does not wait for the copies" in str(world.client.failure)
+
+
+def test_pushes_that_do_not_wait_for_copies_may_be_handed_over_to_another_server() -> None:
+    world = World(ack="applied")
+    world.join(2)
+    world.client.step = 3
+    request = world.ask(1, push)
+    world.sent()
+    servers = (m.Member("server", 0, 0, 0, "tcp://127.0.0.1:9100"),)
+    places = (m.Placement(0, (), ()), m.Placement(0, (), (), term=2))
+    world.hear(SCHEDULER, m.View(2, 0, 1, 2, 2, servers, 0, places))
+    ((_, hello),) = world.sent()
+    assert isinstance(hello, m.Hello)
+    world.hear(1, m.Welcome(hello.seq, 0, 1.0, 8.0, 0.0))
+    assert world.sent() == [(1, request.message)]
+
+
+def test_a_server_that_serves_a_shard_again_is_greeted_again() -> None:
+    world = World()
+    world.join()
+    again = m.Placement(0, (), (), term=3)
+    world.hear(SCHEDULER, replace(view(), epoch=3, shards=(again,)))
+    assert [connect.peer for connect in world.connected()] == [0]
 
 
 def test_a_worker_that_was_taken_for_dead_is_told_so_and_fails() -> None:

@@ -8,7 +8,7 @@ Whoever owns the sockets has nothing left to decide, and a test tells a story as
 
 A request stays in `pending` until its one reply comes. After a reconnect the worker says Hello again and
 sends again what is pending there: servers know what they have applied, so that nothing is applied twice. So
-it does when a View says that another server serves a dead one's shard; a peer is a shard, wherever it is. A
+it does when a View says that another server serves a shard; a peer is a shard, wherever it is. A
 request that passes its deadline is given up, after asking the scheduler who is behind. The first fatal thing
 that happens (an Abort, a silent scheduler, a refusal to join) is kept in `failure`, fails what is pending,
 and fails every later request at once.
@@ -151,7 +151,7 @@ class Client:
         self._blame_until = 0.0
         self._address: dict[Peer, str] = {}
         self._passed: dict[str, int] = {}  # barriers by name: how often
-        self._served_by: dict[Peer, m.Member] = {}
+        self._served_by: dict[Peer, tuple[m.Member, int]] = {}  # and in which term
         self._greeting: dict[Peer, int] = {}  # seq of the Hello that is not answered yet
         self._welcomed: set[Peer] = set()
         self._turned_away: set[Peer] = set()
@@ -190,6 +190,7 @@ class Client:
 
     @property
     def num_servers(self) -> int:
+        """With which the job began: slices are spread over so many."""
         return self.view.num_servers if self.view is not None else 0
 
     @property
@@ -198,6 +199,11 @@ class Client:
         return self.failure is None and bool(
             self._pending or self._expired or self._greeting or self.state == "joining"
         )
+
+    @property
+    def num_shards(self) -> int:
+        """The peers that hold slices are 0, 1, ..., this less one."""
+        return len(m.placements(self.view)) if self.view is not None else 0
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -388,23 +394,24 @@ class Client:
     def _take_view(self, view: m.View) -> None:
         if self.view is not None and view.epoch < self.view.epoch:
             return
-        self.view = view
+        old, self.view = self.view, view
         if self.rank < 0:
             self.rank = view.rank
         servers = {member.rank: member for member in view.members if member.role == "server"}
         for shard, place in enumerate(m.placements(view)):
             member = servers.get(place.primary)
-            if member is None or self._served_by.get(shard) == member:
+            if member is None or self._served_by.get(shard) == (member, place.term):
                 continue
-            if shard in self._served_by and self.ack < m.ACK_REPLICATED and self.step:
+            is_heir_of_the_dead = old is not None and place.survived > old.epoch
+            if is_heir_of_the_dead and self.ack < m.ACK_REPLICATED and self.step:
                 self.fail(
                     PeerLost(
-                        f"server {self._served_by[shard].rank} is dead, and pushes that it has acknowledged may "
+                        f"server {self._served_by[shard][0].rank} is dead, and pushes that it has acknowledged may "
                         "be lost with it, since PSDIST_ACK=applied does not wait for the copies"
                     )
                 )
                 return
-            self._served_by[shard] = member
+            self._served_by[shard] = member, place.term
             self._address[shard] = member.address
             self._greeting.pop(shard, None)
             self.outbox.append(Connect(shard, member.address))

@@ -62,13 +62,17 @@ def key_info(
     num_servers: int,
     slice_nbytes: int,
     *,
+    num_shards: int = 0,
     together: bool = False,
     averaged: bool = False,
 ) -> KeyInfo:
-    """A new key, cut into slices: spread over the servers, or `together` on one."""
+    """A new key, cut into slices: spread over the servers and their shards, or `together` in one."""
     name = key_name(key, averaged=averaged)
     number = key_number(name)
-    slices = partition(number, math.prod(shape), dtype.itemsize, num_servers, slice_nbytes, together=together)
+    size, itemsize = math.prod(shape), dtype.itemsize
+    slices = partition(
+        number, size, itemsize, num_servers, slice_nbytes, num_shards=num_shards, together=together
+    )
     return KeyInfo(key, name, number, shape, dtype, slices)
 
 

@@ -142,7 +142,7 @@ class DistKVStore(KVStore):
                 clocks[number] = max(clock, clocks.get(number, 0))
 
         next_seq = self._client.next_seq
-        shards = range(self._client.num_servers)
+        shards = range(self._client.num_shards)
         about = "where the job is"
         self._ask_all([(shard, m.Join(next_seq())) for shard in shards], what=lambda: about, deliver=take)
         if self._client.is_late:
@@ -170,11 +170,14 @@ class DistKVStore(KVStore):
         return self._client.view.num_workers
 
     def placement(self) -> dict[int, tuple[int, int]]:
-        shares = dict.fromkeys(range(self._client.num_servers), (0, 0))
+        view = self._client.view
+        assert view is not None
+        homes = [place.primary for place in m.placements(view)]
+        shares = {member.rank: (0, 0) for member in view.members if member.role == "server"}
         for info in self._infos.values():
             for part in info.slices:
-                values, nbytes = shares[part.server]
-                shares[part.server] = values + part.length, nbytes + part.length * info.dtype.itemsize
+                values, nbytes = shares.get(homes[part.server], (0, 0))
+                shares[homes[part.server]] = values + part.length, nbytes + part.length * info.dtype.itemsize
         return shares
 
     @property
@@ -197,7 +200,7 @@ class DistKVStore(KVStore):
 
         self._drain()
         self._ask_all(
-            [(shard, m.GetPortions(self._client.next_seq())) for shard in range(self._client.num_servers)],
+            [(shard, m.GetPortions(self._client.next_seq())) for shard in range(self._client.num_shards)],
             what=lambda: about,
             deliver=take,
         )
@@ -308,15 +311,16 @@ class DistKVStore(KVStore):
             if value.dtype not in _DTYPES:
                 known = ", ".join(dtype.name for dtype in DTYPES.values())
                 raise ConfigError(f"init {key!r}: dtype {value.dtype.name}; servers hold {known}")
-            servers, nbytes = self._client.num_servers, self._settings.slice_nbytes
+            client, nbytes = self._client, self._settings.slice_nbytes
             averaged = key in self._averaged
             infos.append(
                 key_info(
                     key,
                     value.shape,
                     value.dtype,
-                    servers,
+                    client.num_servers,
                     nbytes,
+                    num_shards=client.num_shards,
                     together=self._needs_whole,
                     averaged=averaged,
                 )
@@ -692,11 +696,11 @@ class DistKVStore(KVStore):
 
         with self._acks:
             self._in_flight += 1
-        call = Call(self._client.num_servers, self._settings.request_timeout_s, done)
+        call = Call(self._client.num_shards, self._settings.request_timeout_s, done)
         next_seq = self._client.next_seq
         return [
             Request(server, m.SetHyper(next_seq(), from_round, lr, wd), call, 1 << 60)
-            for server in range(self._client.num_servers)
+            for server in range(self._client.num_shards)
         ]
 
     def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
@@ -866,7 +870,7 @@ class DistKVStore(KVStore):
         self._wait(call, wait, self._begin(requests))
 
     def _ask_servers(self, message: Callable[[], Any], what: str) -> None:
-        servers = range(self._client.num_servers)
+        servers = range(self._client.num_shards)
         self._ask_all([(server, message()) for server in servers], what=lambda: what)
 
 

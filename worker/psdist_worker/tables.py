@@ -62,7 +62,7 @@ class Tables:
                 f"{key!r}: a row has {row_nbytes} bytes; at most {limit} can travel (PSDIST_SLICE_BYTES)"
             )
         if evict.policy == "lru":  # each server keeps its share
-            evict = Evict("lru", -(-evict.limit // store._client.num_servers))
+            evict = Evict("lru", -(-evict.limit // store._client.num_shards))
         if store._needs_whole:
             raise _needs_whole(key)
         name = key_name(key)
@@ -81,7 +81,7 @@ class Tables:
     def _init_messages(
         self, info: KeyInfo, first: First, evict: Evict, rows: Rows | None, gives: bool
     ) -> Iterator[tuple[int, m.InitRows]]:
-        num_parts = self._store._client.num_servers
+        num_parts = self._store._client.num_shards
         for part, (ids, data) in enumerate(self._parts(info, rows)):
             most = max(1, _INIT_NBYTES // max(8, data.itemsize * data.shape[1]))
             lows = range(0, max(1, len(ids)), most)
@@ -112,7 +112,7 @@ class Tables:
         if rows is None:
             rows = Rows(_NO_ROWS, np.empty((0, width), info.dtype))
         empty = self._store._sharing.empty
-        for places in split(rows.ids, self._store._client.num_servers):
+        for places in split(rows.ids, self._store._client.num_shards):
             data = empty(len(places) * width, info.dtype).reshape(len(places), width)
             ids = empty(len(places), rows.ids.dtype)
             if len(places) == len(rows.ids):
@@ -154,7 +154,7 @@ class Tables:
             store._acknowledged([info], call.error, rows.data.nbytes)
 
         client = store._client
-        call = Call(client.num_servers, store._settings.request_timeout_s, done)
+        call = Call(client.num_shards, store._settings.request_timeout_s, done)
         with store._lock:
             assert client.view is not None
             requests = store._new_rates([info])
@@ -191,7 +191,7 @@ class Tables:
         takers: list[Callable[[Reply], None]] = []
         with store._lock:
             seen = store._seen([info.clock])[0]
-            for part, places in enumerate(split(ids, store._client.num_servers)):
+            for part, places in enumerate(split(ids, store._client.num_shards)):
                 if len(places):
                     mine = ids if len(places) == len(ids) else ids[places]
                     values = [mine[low : low + (1 << 19)] for low in range(0, len(mine), 1 << 19)]
@@ -215,7 +215,7 @@ class Tables:
             found.append([value.copy() for value in reply.values])  # they lie in the server's memory
 
         seen = store._seen([info.clock])[0]
-        servers = range(store._client.num_servers)
+        servers = range(store._client.num_shards)
         store._ask_all(
             [(part, m.PullRows(store._client.next_seq(), info.number, part, seen, [])) for part in servers],
             what=_about(key, seen),

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["KINDS", "Fault", "Trigger", "draw_faults"]
+__all__ = ["KINDS", "Fault", "Trigger", "draw_faults", "draw_scales"]
 
 Moment = Literal["before", "during", "after"]
 
@@ -90,7 +90,7 @@ class Fault:
             )
         lasts = (
             ""
-            if self.kind in ("reset", "resets", "crash", "intrude", "join")
+            if self.kind in ("reset", "resets", "crash", "intrude", "join", "scale")
             else f" for {self.duration_s:.1f} s"
         )
         return f"{self.kind} {names}{lasts}, {self.trigger}"
@@ -143,4 +143,39 @@ def draw_faults(
                 draw=rng.getrandbits(32),
             )
         )
+    return tuple(faults)
+
+
+def draw_scales(
+    rng: random.Random, num_servers: int, num_shards: int, replicas: int, *, at_once: bool
+) -> tuple[Fault, ...]:
+    """How the number of servers is changed while the job runs, and the deaths that go with it: mostly of those that come
+    or go. `at_once`: also as many deaths, one right after another, as there are copies."""
+    faults: list[Fault] = []
+
+    def add(kind: str, trigger: Trigger, process: str, draw: int = 0) -> None:
+        noticed, restarts = rng.random() < 0.6, rng.random() < 0.5
+        faults.append(Fault(kind, trigger, process, "", 0.0, noticed, restarts, False, draw))
+
+    if num_shards > num_servers:
+        for _ in range(rng.randint(1, 3)):
+            seen = rng.choice(("Push", "Push", "Values", "Done", "Handed", "Synced", "CopyEnd", "Replicate"))
+            trigger = Trigger(seen, 1 + int(rng.expovariate(1 / 10)), "after")
+            add("scale", trigger, "launcher", rng.randint(replicas + 1, num_shards))
+        if rng.random() < 0.5:
+            seen = rng.choice(("Scale", "CopySettings", "CopySlices", "CopyEnd", "Synced", "Handed", "View"))
+            trigger = Trigger(
+                seen, 1 + int(rng.expovariate(1 / 3)), rng.choice(("before", "during", "after"))
+            )
+            names = ["scheduler", *(f"server {i}" for i in range(num_servers + 2))]
+            add("crash", trigger, rng.choice(names[1:] if replicas else names))
+    if at_once:
+        seen, number = rng.choice(("Push", "PushPull", "Replicate", "")), rng.randint(1, 60)
+        first, is_soon = rng.randrange(num_servers), rng.random() < 0.4
+        for i in range(replicas):  # mostly the next in line, while it makes copies of what it has inherited
+            moment: Moment = rng.choice(("before", "during", "after"))
+            add("crash", Trigger(seen, number, moment), f"server {(first + i) % num_servers}")
+            if not is_soon:
+                copies = num_shards * replicas  # made at the beginning
+                seen, number = rng.choice(("CopySettings", "CopySlices")), copies + rng.randint(1, 6)
     return tuple(faults)

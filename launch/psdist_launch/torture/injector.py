@@ -50,7 +50,7 @@ class Faults:
         too_few = not scenario.is_elastic or "--elastic" in self._world.scheduler.job_reason
         return (
             (self.is_fatal and bool(dead))
-            or roles.count("server") > min(scenario.replicas, 1)
+            or roles.count("server") > scenario.replicas
             or ("worker" in roles and too_few)
         )
 
@@ -64,7 +64,7 @@ class Faults:
     def _crashes(self) -> list[Fault]:
         return [fault for _, fault in self.fired if fault.kind == "crash"]
 
-    def before(self, process: Process, message: Message) -> None:
+    def before(self, target: Process, message: Message) -> None:
         """A message is about to be handled."""
         if not self._armed:
             return
@@ -81,9 +81,9 @@ class Faults:
                 continue
             self._due.append(fault)
             if fault.kind == "crash" and fault.trigger.moment == "during":
-                self._world.by_name(
-                    fault.process
-                ).is_mute = True  # it handles the message; nobody hears of it
+                process = self._world.find(fault.process)
+                if process is not None:
+                    process.is_mute = True  # it handles the message; nobody hears of it
 
     def after(self) -> None:
         """The message has been handled."""
@@ -94,10 +94,14 @@ class Faults:
 
     def _fire(self, fault: Fault) -> None:
         world = self._world
-        process = world.by_name(fault.process)
+        process = world.launcher if fault.kind == "scale" else world.find(fault.process)
+        if process is None:
+            return
         if not process.is_there:
             process.is_mute = False
             return
+        if fault.kind == "crash" and process.role == "scheduler" and world.scheduler.job_state == "finished":
+            return  # it has nothing left to do
         now = world.events.now
         world.note(f"fault: {fault}")
         world.count(fault.kind)
@@ -199,6 +203,10 @@ class Faults:
         if self._world.scheduler.job_state in ("joining", "running"):
             self._world.oracle.members_change()
             self._world.add_worker()
+
+    def _scale(self, fault: Fault, process: Process) -> None:
+        if self._world.scheduler.job_state == "running":
+            self._world.launcher.scale(fault.draw)
 
     def _intrude(self, fault: Fault, process: Process) -> None:
         intruder.intrude(self._world, process, fault.draw)

@@ -28,7 +28,7 @@ from psdist.optimizer import from_wire
 from psdist.table import split
 from psdist.wire import key_name, key_number
 
-from .processes import Process, WorkerProcess
+from .processes import Process, ServerProcess, WorkerProcess
 from .scenario import KeySpec, Scenario
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Oracle:
                 spec.dtype,
                 scenario.num_servers,
                 scenario.slice_nbytes,
+                num_shards=scenario.num_shards,
                 together=scenario.needs_whole,
             )
             values = expected_values(scenario, spec) if has_rounds else []
@@ -116,7 +117,7 @@ class Oracle:
         if (spec_of := scenario.table) is not None:
             number, num_rows = key_number(key_name(spec_of.key)), spec_of.num_rows
             values = expected_values(scenario, spec_of) if has_rounds else []
-            for part, rows in enumerate(split(np.arange(num_rows), scenario.num_servers)):
+            for part, rows in enumerate(split(np.arange(num_rows), scenario.num_shards)):
                 length = len(rows) * spec_of.length // num_rows
                 place = self._places[part_place(number, part)] = _Place(spec_of, 0, length, self._num)
                 place.label = f"part {part} of {spec_of.key!r}"
@@ -280,6 +281,7 @@ class Oracle:
         failed = [p for p in first if p.exit_code and p.name not in blamed and p.incarnation == 0]
         if not self.is_finished:
             failed = [process for process in world.processes if process.exit_code]
+        failed = [p for p in failed if not (isinstance(p, ServerProcess) and p.is_stray)]
         if failed:
             self._judge_failure(failed)
         self._judge_values()

@@ -25,7 +25,18 @@ from psdist_worker import client as rules
 from psdist.settings import Settings
 from psdist.table import split
 from psdist.wire import BadMessage
-from psdist.wire.messages import VERSION, Abort, Error, Hello, Lost, Message, View
+from psdist.wire.messages import (
+    VERSION,
+    Abort,
+    Done,
+    Error,
+    Hello,
+    Lost,
+    Message,
+    Scale,
+    View,
+    placements,
+)
 
 from . import program
 from .clock import Clock
@@ -192,6 +203,7 @@ class SchedulerProcess(Process):
             start_timeout_s=START_TIMEOUT_S,
             replicas=scenario.replicas,
             elastic=scenario.elastic,
+            shards_per_server=scenario.shards_per_server,
         )
         self.address = SCHEDULER_ADDRESS
         self.world.network.listeners[self.address] = self
@@ -256,9 +268,16 @@ class ServerProcess(Process):
         self._links: dict[bytes, Dealer] = {}  # to the servers that keep our copies
         self._tell(self._membership.join(self.clock.read()))
 
+    @property
+    def is_stray(self) -> bool:
+        """It came to a job that had no place for it: so it is told, and ends."""
+        is_extra = self.rank >= self.world.scenario.num_servers or self.incarnation > 0
+        return is_extra and self.state == "ended" and self._rules.view is None
+
     def held_values(self) -> Iterator[tuple[tuple[int, int], NDArray[Any], int, bool]]:
         """(place, value, clock, whether it is a copy) of every slice that is here."""
-        shards = [(one.shard, False) for one in self._rules.primaries.values()]
+        # a silent one may have been handed over since
+        shards = [(one.shard, False) for one in self._rules.primaries.values() if not one.is_silent]
         shards += [(one.shard, True) for one in self._rules.backups.values()]
         for shard, is_copy in shards:
             for place, piece in shard.slices.items():
@@ -289,7 +308,7 @@ class ServerProcess(Process):
         self._send(server.tick(now))
         if self.world.disk is not None and server.view is not None:
             for taken in server.taken():
-                self.world.disk.write(taken, server.view.num_servers)
+                self.world.disk.write(taken, len(placements(server.view)))
         if server.fenced:
             membership.end(server.fenced)
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))
@@ -427,6 +446,7 @@ class Launcher(Process):
         super().__init__(world, "launcher", 0)
         self._seq = itertools.count(2)
         self.abort: Abort | None = None
+        self._scale: Scale | None = None  # that is not answered yet
 
     def start(self) -> None:
         self._dealer = self.world.network.connect(self, "scheduler", SCHEDULER_ADDRESS)
@@ -439,6 +459,20 @@ class Launcher(Process):
     def handle(self, source: str, message: Message) -> None:
         if isinstance(message, Abort):
             self.abort = message
+        elif isinstance(message, Done | Error) and self._scale is not None and message.seq == self._scale.seq:
+            num, self._scale = self._scale.num_servers, None
+            if isinstance(message, Done):
+                self.world.add_servers(num)
+
+    def scale(self, num_servers: int) -> None:
+        """Have the job go on with so many servers; asked until somebody answers."""
+        self._scale = Scale(next(self._seq), num_servers)
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._scale is not None and self.world.scheduler.job_state != "finished":
+            self._dealer.send(self.world.network.pack(self._scale))
+            self.world.events.after(2.0, self._ask)
 
     def reconnected(self, peer: Hashable) -> None:
         self._hello()

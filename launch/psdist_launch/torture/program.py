@@ -131,7 +131,7 @@ class Script:
         infos = self._infos if self.table is None else [*self._infos, self.table.info]
         begins = max([info.clock for info in infos], default=0)
         for i, step in list(enumerate(steps))[begins:]:
-            yield random.expovariate(1 / scenario.think_s[like])
+            yield min(random.expovariate(1 / scenario.think_s[like]), 4 * scenario.think_s[like])
             if step.staleness is not None:
                 yield from self._turn_dial(step.staleness)
             groups = [[info] for info in self._infos] if step.each_key else [self._infos]
@@ -207,7 +207,7 @@ class Script:
                 found.append(Spans(reply.bounds))
 
         yield lambda: not self._in_flight
-        shards = range(self.client.num_servers)
+        shards = range(self.client.num_shards)
         yield self.ask([(shard, m.GetPortions(self.client.next_seq())) for shard in shards], take)
         applied = functools.reduce(operator.and_, found) if found else Spans()
         self._missing = list(applied.missing(self.scenario.num_portions))
@@ -227,6 +227,7 @@ class Script:
                 spec.dtype,
                 client.num_servers,
                 scenario.slice_nbytes,
+                num_shards=client.num_shards,
                 together=scenario.needs_whole,
             )
             for spec in scenario.keys
@@ -259,7 +260,7 @@ class Script:
             for number, clock in zip(reply.keys, reply.clocks, strict=True):
                 clocks[number] = max(clock, clocks.get(number, 0))
 
-        next_seq, shards = self.client.next_seq, range(self.client.num_servers)
+        next_seq, shards = self.client.next_seq, range(self.client.num_shards)
         yield self.ask([(shard, m.Join(next_seq())) for shard in shards], take)
         clocks = begin_together(clocks, _ROUNDS_AHEAD + max(self.staleness, 0))
         begins = [*clocks], [*clocks.values()]
@@ -287,7 +288,7 @@ class Script:
         return call
 
     def _ask_servers(self, message: Callable[[int], Any]) -> Call:
-        return self.ask([(rank, message(self.client.next_seq())) for rank in range(self.client.num_servers)])
+        return self.ask([(rank, message(self.client.next_seq())) for rank in range(self.client.num_shards)])
 
     def _barrier(self) -> Call:
         message = m.Barrier(self.client.next_seq(), "", self._barriers)
@@ -363,7 +364,7 @@ class Script:
             self._error = self._error or call.error
 
         self._in_flight += 1
-        servers = range(self.client.num_servers)
+        servers = range(self.client.num_shards)
         call = self.call(len(servers), done)
         next_seq = self.client.next_seq
         return [Request(rank, m.SetHyper(next_seq(), i, lr, wd), call, _HURRY) for rank in servers]

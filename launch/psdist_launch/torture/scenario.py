@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from psdist.optimizer import from_wire
 
-from .faults import Fault, draw_faults
+from .faults import Fault, draw_faults, draw_scales
 from .size import MODES, Mode, Size
 
 __all__ = [
@@ -83,6 +83,7 @@ class Scenario:
     table: KeySpec | None  # of which rows are pushed and pulled
     slice_nbytes: int
     replicas: int
+    shards_per_server: int
     is_elastic: bool
     snapshot_every: int  # rounds; 0: no snapshots
     disk: str  # honest; full, from time to time; or it lies about what is safe
@@ -128,6 +129,11 @@ class Scenario:
             think_s = [3.0 if is_divided else rng.choice((1.0, 3.0)) for _ in lengths]
         stormy = rng.random() < 0.5
         num_columns = size.num_workers + (_NEWCOMERS if is_elastic else 0)
+        late = random.Random(f"{seed} servers")  # drawn apart, so that the rest of a seed stays what it was
+        shards_per_server = late.randint(2, 3) if late.random() < 0.3 else 1
+        num_shards = size.num_servers * shards_per_server
+        at_once = replicas > 1 and late.random() < 0.5
+        faults += draw_scales(late, size.num_servers, num_shards, replicas, at_once=at_once)
         table = _table(decodes, num_columns) if is_table else None
         of_data = (*keys, table) if table is not None else keys
         data, initial = _draw_data(seed, of_data, num_columns, longest, optimizer is not None)
@@ -143,6 +149,7 @@ class Scenario:
             table=table,
             slice_nbytes=16384 if len(keys) > 3 or keys[-1].key == "large" else rng.choice((64, 128, 16384)),
             replicas=replicas,
+            shards_per_server=shards_per_server,
             is_elastic=is_elastic,
             snapshot_every=rng.randint(1, 2) if rng.random() < 0.12 else 0,
             disk=rng.choice(("honest", "honest", "full", "lies")),
@@ -172,6 +179,10 @@ class Scenario:
     def elastic(self) -> tuple[int, int] | None:
         """The fewest and the most workers, where their number may change."""
         return (1, self.num_workers + 1) if self.is_elastic else None
+
+    @property
+    def num_shards(self) -> int:
+        return self.num_servers * self.shards_per_server
 
     @property
     def decodes(self) -> bool:

@@ -34,7 +34,7 @@ class Table:
         name = key_name(spec.key)
         number = key_number(name)
         self._width = spec.length // spec.num_rows
-        self._parts = split(np.arange(spec.num_rows), script.client.num_servers)
+        self._parts = split(np.arange(spec.num_rows), script.client.num_shards)
         slices = tuple(
             Slice(part, part_place(number, part)[1], len(rows) * self._width)
             for part, rows in enumerate(self._parts)

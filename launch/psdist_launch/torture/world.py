@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -109,6 +110,21 @@ class World:
             self.note(f"{worker.name} comes")
             worker.begin()
 
+    def add_servers(self, num_servers: int) -> None:
+        """There are to be so many: those that are not there come in a moment."""
+        for rank in range(num_servers):
+            self.events.after(self.random.uniform(0.05, 0.5), partial(self._come, f"server {rank}", rank))
+
+    def _come(self, name: str, rank: int) -> None:
+        old = self._by_name.get(name)
+        if old is not None and (old.is_there or old.state == "crashed" or self.launcher.abort is not None):
+            return
+        server = ServerProcess(self, name, rank, old.incarnation + 1 if old is not None else 0)
+        self.processes.append(server)
+        self._by_name[name] = server
+        self.note(f"{name} comes")
+        server.begin()
+
     @property
     def scheduler(self) -> SchedulerProcess:
         return self._scheduler
@@ -116,6 +132,10 @@ class World:
     def by_name(self, name: str) -> Process:
         """The newest life of a process."""
         return self._by_name[name]
+
+    def find(self, name: str) -> Process | None:
+        """The newest life of a process; None when it has not come."""
+        return self._by_name.get(name)
 
     def run(self) -> Outcome:
         """Let it all happen."""

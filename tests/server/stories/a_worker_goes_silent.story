@@ -35,7 +35,7 @@ at 6.5
     s0 <- Abort reason='worker 1 died in step 57, 6.5 s after the start (silent for 5.5 s)' role='worker' rank=1 step=57 when=6.5
     l0 <- Abort reason='worker 1 died in step 57, 6.5 s after the start (silent for 5.5 s)' role='worker' rank=1 step=57 when=6.5
 l0 status
-    l0 <- StatusReport seq=2 job='job' state='aborted' reason='worker 1 died in step 57, 6.5 s after the start (silent for 5.5 s)' epoch=1 uptime_s=6.5 num_workers=2 num_servers=1 members=(server 0 alive step 60 silent 1.5, worker 0 alive step 60 silent 1.5, worker 1 dead step 57 silent 5.5)
+    l0 <- StatusReport seq=2 job='job' state='aborted' reason='worker 1 died in step 57, 6.5 s after the start (silent for 5.5 s)' epoch=1 uptime_s=6.5 num_workers=2 num_servers=1 members=(server 0 alive step 60 silent 1.5, worker 0 alive step 60 silent 1.5, worker 1 dead step 57 silent 5.5) num_shards=1 num_moving=0
 w0 barrier epoch 0
     w0 <- Error seq=5 code='aborted' text='worker 1 died in step 57, 6.5 s after the start (silent for 5.5 s)'
 at 8.1
