@@ -40,6 +40,7 @@ class Lane:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._room = memoryview(bytearray(MAX_NBYTES))
 
     @classmethod
     def connect(cls, name: str, token: int, turn: int) -> Self:
@@ -82,12 +83,13 @@ class Lane:
     def receive(self) -> list[memoryview] | None:
         """The frames of the next message, None when there is none now. Raises Gone."""
         try:
-            packet = memoryview(self._socket.recv(MAX_NBYTES, _NOW))
+            nbytes = self._socket.recv_into(self._room, 0, _NOW)
         except BlockingIOError:
             return None
         except OSError as e:
             raise Gone(str(e)) from None
-        if len(packet) < _HEAD.size:
+        packet = memoryview(bytes(self._room[:nbytes]))  # 64 KB of its own would cost more than this copy
+        if nbytes < _HEAD.size:
             raise Gone("closed")
         first, second = _HEAD.unpack_from(packet)
         end = _HEAD.size + first
