@@ -35,6 +35,8 @@ class Disk:
         self._folder = folder_at(settings.snapshot_dir)
         self._job = settings.job
         self._keep = settings.snapshot_keep
+        self._patience_s = settings.request_timeout_s
+        self._what = ""  # is being written
         self._points = open_failpoints(settings)
         self._waiting: queue.Queue[tuple[Taken, int] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="psdist-disk", daemon=True)
@@ -62,15 +64,24 @@ class Disk:
             self._waiting.put((taken, num_shards))
 
     def close(self) -> None:
-        """Write what was given, and end. May be called twice."""
+        """Write what was given, as long as PSDIST_REQUEST_TIMEOUT allows, and end. May be called twice."""
         if not self._is_closed:
             self._is_closed = True
             self._waiting.put(None)
-            self._thread.join()
+            self._thread.join(self._patience_s)
+            if self._thread.is_alive():
+                self.num_failed += 1
+                _log.error(
+                    "the disk has not written %s to %s within %g s: that snapshot is not complete, and does not count",
+                    self._what,
+                    self._folder,
+                    self._patience_s,
+                )
 
     def _run(self) -> None:
         while (work := self._waiting.get()) is not None:
             taken, num_shards = work
+            self._what = f"shard {taken.shard} of step {taken.step}"
             began = time.monotonic()
             try:
                 path = snapshot.write(self._folder, self._job, num_shards, taken, self._keep, self._points)

@@ -902,7 +902,10 @@ def _is_finite(array: Tensor) -> bool:
 
 def _ack_is_too_high(ack: int, where: str) -> str:
     if ack == ACK_ON_DISK:
-        return f"{where} writes no snapshots, so nothing is acknowledged as on disk (3); use --snapshot-dir"
+        return (
+            f"{where} acknowledges no push as on disk (3): a snapshot holds what was applied until its round, and no "
+            "more; what is safe in other servers' memory is acknowledged as replicated (2), with --replicas 1"
+        )
     return f"{where} acknowledges what is applied (1), not level {ack}; replicas are made by --replicas 1"
 
 
