@@ -20,7 +20,8 @@ demo: $(VENV)/.demo ## train a small convolutional network on handwritten digits
 	@mkdir -p .demo
 	$(BIN)/psdist demo --plot .demo/digits.png
 
-test: lint types unit ## format, lint, types and all fast tests
+test: $(VENV)/.test ## format, lint, types and all fast tests
+	@$(MAKE) --no-print-directory -j 2 lint types unit
 
 lint: $(VENV)/.test ## ruff: format and lint
 	$(BIN)/ruff format --check .
@@ -36,7 +37,7 @@ parity: $(VENV)/.test ## compare every operator with MXNet 1.9.1's own answers, 
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/parity
 	@$(BIN)/python tests/parity/scope.py
 
-recovery: $(VENV)/.test ## jobs whose processes die and come back: failover, elastic workers, snapshots
+recovery: $(VENV)/.test ## the slower tests: jobs whose processes die and come back, and rules that are switched off
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
 torture: $(VENV)/.test ## simulated faults: SEEDS=3000 schedules, the same each time

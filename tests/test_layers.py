@@ -6,6 +6,7 @@ change the table, in a commit of its own.
 """
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,17 +80,22 @@ def unit(module: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "psdist" else parts[0]
 
 
-def imports(module: str, path: Path) -> Iterator[tuple[str, int]]:
-    """(module, line) of everything that `path` imports when it runs, inside functions too."""
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    tree = ast.parse(path.read_text(), str(path))
+@functools.cache
+def nodes(module: str) -> list[ast.AST]:
+    """All that its source says."""
+    return list(ast.walk(ast.parse(FILES[module].read_text(), str(FILES[module]))))
+
+
+def imports(module: str) -> Iterator[tuple[str, int]]:
+    """(module, line) of everything that it imports when it runs, inside functions too."""
+    package = module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
     for_types_only = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes(module)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes(module):
         if node in for_types_only:
             continue
         if isinstance(node, ast.Import):
@@ -110,7 +116,7 @@ def test_imports_point_down(module):
     here = unit(module)
     assert here in PLACE, f"{here} has no place in the table ROWS of this file: choose its row, and say why"
     height, column = PLACE[here]
-    for other, line in imports(module, FILES[module]):
+    for other, line in imports(module):
         there = unit(other)
         if other.split(".")[0] not in ROOTS or there == here or (here, there) in DOORS:
             continue
@@ -128,10 +134,9 @@ def test_imports_point_down(module):
 
 @pytest.mark.parametrize("module", FILES)
 def test_nothing_received_is_ever_executed(module):
-    tree = ast.parse(FILES[module].read_text())
-    for other, line in imports(module, FILES[module]):
+    for other, line in imports(module):
         assert other.split(".")[0] not in FORBIDDEN_MODULES, f"{module}:{line} imports {other}"
-    for node in ast.walk(tree):
+    for node in nodes(module):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             assert name not in FORBIDDEN_CALLS, f"{module}:{node.lineno} calls {name}()"
@@ -147,11 +152,7 @@ FOR_PEOPLE = {"psdist_server.snapshot", "psdist_launch.supervise"}
 @pytest.mark.parametrize("module", FILES)
 def test_nothing_that_waits_reads_the_time_of_day(module):
     """Clocks jump; the monotonic one does not."""
-    called = {
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(FILES[module].read_text()))
-        if isinstance(node, ast.Attribute)
-    }
+    called = {ast.unparse(node) for node in nodes(module) if isinstance(node, ast.Attribute)}
     daily = called & {"time.time", "time.time_ns", "time.localtime", "time.strftime", "datetime.now"}
     assert not daily or module in FOR_PEOPLE, f"{module} reads {daily}"
 

@@ -17,6 +17,10 @@ from .cluster import Member
 __all__ = ["Ending", "Exit", "Kill", "exit_status"]
 
 _CLEAN_S = 10.0  # after a good end servers may have a snapshot to write
+_OF_ANOTHER = (
+    "PeerLost",
+    "the job ended: ",
+)  # what a worker's, and a server's or scheduler's, last words have
 _INSTANT_S = 0.25  # ends this close together may have been seen in the wrong order
 
 
@@ -40,7 +44,7 @@ class Exit:
     @property
     def is_symptom(self) -> bool:
         """Whether it died of another's death: it says so itself."""
-        return self.code > 0 and "PeerLost" in self.last_words
+        return self.code > 0 and any(words in self.last_words for words in _OF_ANOTHER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ def test_a_worker_of_another_job_is_refused(clusters: Any) -> None:
     assert cluster.worker(0, "join").wait().result == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker 1", "server 1", "scheduler"])
 def test_after_kill_9_every_process_ends_within_15_s_and_says_who_died(clusters: Any, victim: str) -> None:
     cluster = clusters(2, 2, **_FAST)
@@ -121,6 +122,7 @@ def test_a_worker_whose_script_fails_ends_the_job_with_its_words(clusters: Any) 
         assert "KeyError: 'the 5th file is not there'" in ended.last_line
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_too_long_names_the_server_the_key_and_the_slow_worker(clusters: Any) -> None:
     cluster = clusters(2, 1, **_FAST)
     cluster.serve()

@@ -129,6 +129,13 @@ def test_whom_the_scheduler_blames_is_the_cause_among_equals():
     assert rules.first_cause().member == W0
 
 
+def test_a_server_that_ends_because_the_job_does_is_a_symptom_however_quick_it_is():
+    rules = job()
+    end(rules, SERVER, 1, 100, "ERROR the job ended: worker 1 failed in step 20: ValueError: mine")
+    end(rules, W1, 1, 100.1, "ValueError: mine")
+    assert rules.first_cause().member == W1
+
+
 def test_symptoms_alone_still_make_a_cause():
     rules = job()
     end(rules, W0, 1, 100, "psdist.errors.PeerLost: server 0 was silent for 8 s")

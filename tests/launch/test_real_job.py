@@ -46,7 +46,7 @@ def test_a_job_runs_and_everything_ends_with_0(launch):
     assert not [line for line in job.lines if line.startswith("psdist run")]
 
 
-@pytest.mark.parametrize("victim", ["worker", "server", "scheduler"])
+@pytest.mark.parametrize("victim", ["worker", "server", pytest.param("scheduler", marks=pytest.mark.slow)])
 def test_whoever_is_killed_is_named_with_time_and_step_while_all_else_ends(launch, victim):
     job = launch("run", "-n", "2", "-s", "2", "--", *TRAIN, "for-ever", env=QUICK)
     job.wait_for("is far")
@@ -73,12 +73,14 @@ def test_an_error_of_a_worker_is_named_and_its_code_is_the_job_s(launch):
     )
 
 
+@pytest.mark.slow
 def test_a_worker_that_vanishes_with_code_0_in_the_middle_hangs_nobody(launch):
     job = launch("run", "-n", "2", "-s", "1", "--", *TRAIN, "vanish", env=QUICK)
     assert job.finish() != 0
     job.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stopped_is_given_up(launch):
     job = launch("run", "-n", "2", "-s", "1", "--", *TRAIN, "for-ever", env=QUICK)
     job.pid_of("worker 0")
@@ -91,6 +93,7 @@ def test_a_server_that_is_stopped_is_given_up(launch):
     assert "server 0" in job.last_line
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_job_with_130(launch):
     job = launch("run", "-n", "2", "-s", "1", "--", *TRAIN, "for-ever")
     job.pid_of("worker 0")
@@ -108,6 +111,7 @@ def test_a_killed_launcher_takes_a_real_job_with_it(launch):
     job.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_status_shows_the_running_job(launch, tmp_path):
     own = {"XDG_RUNTIME_DIR": str(tmp_path)}
     job = launch("run", "-n", "2", "-s", "1", "--job", "mine", "--", *TRAIN, "for-ever", env=own)
@@ -124,6 +128,7 @@ def test_status_shows_the_running_job(launch, tmp_path):
     assert job.finish() == 143
 
 
+@pytest.mark.slow
 def test_an_address_that_others_can_reach_gets_keys_that_only_the_job_reads(launch, tmp_path):
     script = "import os; print('keys', os.environ['PSDIST_KEY_FILE'], flush=True)"
     own = {"XDG_RUNTIME_DIR": str(tmp_path)}

@@ -291,7 +291,8 @@ def test_states_that_are_put_back_reach_the_copy_and_wrong_ones_change_nothing()
     )
     ((_, greeting),) = link.greet(0.0)
     link.step(m.Welcome(greeting.seq, 1, 1.0, 8.0, 0.0), 0.0)
-    out = primary.set_copies({1: link}, 1, 0.0)
+    assert shard._view is not None
+    out = primary.take_view(shard._view, m.Placement(0, (1,), ()), {1: link}, 0.0)
     ((_, states),) = shard.step(b"w", m.GetState(50, [KEY], [0]), 0.0)
     assert isinstance(states, m.States)
     ids, mean, var = states.values

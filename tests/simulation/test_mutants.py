@@ -252,6 +252,7 @@ def _may_show(mutant: Callable[[Patch], None], seed: int, size: Size) -> bool:
     return divided and scenario.is_elastic and scenario.replicas > 0 and scenario.mode != "sync"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mutant", "size"), MUTANTS, ids=[mutant.__name__ for mutant, _ in MUTANTS])
 def test_a_rule_that_is_switched_off_is_missed(
     mutant: Callable[[Patch], None], size: Size, monkeypatch: Patch

@@ -275,7 +275,7 @@ class Tables:
                 if wholes
                 else _NO_ROWS
             )
-            mine = [some[places] for places in split(some, self._store._client.num_servers)]
+            mine = [some[places] for places in split(some, self._store._client.num_shards)]
 
             def make(
                 seq: int,
@@ -296,7 +296,7 @@ class Tables:
     def _ask_parts(self, info: KeyInfo, make: Callable[[int, int], Any], replies: list[Any]) -> None:
         client = self._store._client
         self._store._ask_all(
-            [(part, make(client.next_seq(), part)) for part in range(client.num_servers)],
+            [(part, make(client.next_seq(), part)) for part in range(client.num_shards)],
             what=lambda: f"states of {info.key!r}",
             deliver=lambda _, reply: replies.append(_kept(reply)),
         )
