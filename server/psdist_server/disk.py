@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Final, Self
 
@@ -25,7 +26,9 @@ __all__ = ["Disk"]
 
 _log = logging.getLogger("psdist.server")
 
-_MAX_WAITING: Final = 2  # of one server's shards; each holds a copy of the optimizer's state
+_MAX_STEPS: Final = (
+    2  # one that is being written and one that waits; each holds a copy of the optimizer's state
+)
 
 
 class Disk:
@@ -39,6 +42,8 @@ class Disk:
         self._what = ""  # is being written
         self._points = open_failpoints(settings)
         self._waiting: queue.Queue[tuple[Taken, int] | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._steps: Counter[int] = Counter()  # shards that are not written yet, by step
         self._thread = threading.Thread(target=self._run, name="psdist-disk", daemon=True)
         self._is_closed = False
         self.num_written = 0
@@ -55,7 +60,11 @@ class Disk:
 
     def write(self, taken: Taken, num_shards: int) -> None:
         """Have a shard's state written."""
-        if self._waiting.qsize() >= _MAX_WAITING:
+        with self._lock:
+            is_welcome = taken.step in self._steps or len(self._steps) < _MAX_STEPS
+            if is_welcome:
+                self._steps[taken.step] += 1
+        if not is_welcome:
             self.num_failed += 1
             _log.warning(
                 "the disk is too slow: shard %d is not in the snapshot of step %d", taken.shard, taken.step
@@ -91,3 +100,6 @@ class Disk:
             else:
                 self.num_written += 1
                 _log.info("wrote %s in %.2f s", path, time.monotonic() - began)
+            with self._lock:
+                self._steps[taken.step] -= 1
+                self._steps += Counter()  # forgets those of which nothing is left

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import zmq
 import zmq.utils.garbage
+from psdist_server import snapshot
 from psdist_server.loop import Loop, SchedulerLoop, ServerLoop
 
 from psdist.settings import Settings
@@ -229,6 +230,15 @@ def _pyzmqs_own_thread() -> None:
     """pyzmq starts it at the first zero-copy send and ends it with the interpreter: no test's leftover."""
     if not zmq.utils.garbage.gc.is_alive():
         zmq.utils.garbage.gc.start()
+
+
+def wait_for_snapshot(folder: Path) -> int:
+    """The step of the newest complete snapshot, when there is one."""
+    end = time.monotonic() + DEADLINE_S
+    while not (found := snapshot.find(folder)):
+        assert time.monotonic() < end, f"no snapshot in {folder} is complete: {sorted(folder.rglob('*'))}"
+        time.sleep(0.02)  # it is written by other processes, which say nothing
+    return found[-1].step
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psdist_server import snapshot
 
-from .conftest import run_threads
+from .conftest import run_threads, wait_for_snapshot
 
 
 def test_workers_share_the_portions_of_every_epoch_alike_in_every_run() -> None:
@@ -53,6 +53,7 @@ def test_a_job_that_is_continued_goes_on_in_the_data_where_its_snapshot_was_take
     options = {"num_portions": 40, "epochs": 3}
     workers = [first.worker(rank, "train_portions", stop=35, **options) for rank in range(2)]
     assert [worker.line() for worker in workers] == ["batch 35"] * 2
+    wait_for_snapshot(tmp_path)
     for process in [*servers, *workers]:
         process.kill()
     for process in [*servers, *workers]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from psdist_server import snapshot
 
-from .conftest import DEADLINE_S, free_port, run_threads
+from .conftest import DEADLINE_S, free_port, run_threads, wait_for_snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +29,7 @@ def test_a_job_of_which_everything_was_killed_is_continued(
     servers = first.serve()
     workers = [first.worker(rank, "train_with_stops", num_rounds=10**6, stops=[40]) for rank in range(2)]
     assert [worker.line() for worker in workers] == ["round 40"] * 2
+    wait_for_snapshot(tmp_path)
     for process in [*servers, *workers]:
         process.kill()
     for process in [*servers, *workers]:
