@@ -7,6 +7,7 @@ succeed. While one is being written, one more may wait; further ones are left ou
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -26,6 +27,8 @@ __all__ = ["Disk"]
 
 _log = logging.getLogger("psdist.server")
 
+_LOOK_EVERY_S: Final = 0.25  # into the folder, for snapshots that others have begun
+_FAREWELL_S: Final = 1.0
 _MAX_STEPS: Final = (
     2  # one that is being written and one that waits; each holds a copy of the optimizer's state
 )
@@ -42,6 +45,8 @@ class Disk:
         self._what = ""  # is being written
         self._points = open_failpoints(settings)
         self._waiting: queue.Queue[tuple[Taken, int] | None] = queue.Queue()
+        self._look_at = 0.0
+        self._empty: tuple[list[Taken], int] = ([], 0)  # shards that hold nothing, and the number of all
         self._lock = threading.Lock()
         self._steps: Counter[int] = Counter()  # shards that are not written yet, by step
         self._thread = threading.Thread(target=self._run, name="psdist-disk", daemon=True)
@@ -72,6 +77,10 @@ class Disk:
         else:
             self._waiting.put((taken, num_shards))
 
+    def fill(self, empty: list[Taken], num_shards: int) -> None:
+        """Have shards that hold nothing written into every snapshot that others begin, from now on."""
+        self._empty = empty, num_shards
+
     def close(self) -> None:
         """Write what was given, as long as PSDIST_REQUEST_TIMEOUT allows, and end. May be called twice."""
         if not self._is_closed:
@@ -87,8 +96,26 @@ class Disk:
                     self._patience_s,
                 )
 
+    def _next(self) -> tuple[Taken, int] | None:
+        """What is to be written now; None at the end. Looks into the folder now and then."""
+        while True:
+            now = time.monotonic()
+            if now >= self._look_at:
+                self._look_at = now + _LOOK_EVERY_S
+                self._look()
+            with contextlib.suppress(queue.Empty):
+                return self._waiting.get(timeout=_LOOK_EVERY_S)
+
+    def _look(self) -> None:
+        empty, num_shards = self._empty
+        for nothing in empty:
+            try:
+                snapshot.fill(self._folder, self._job, num_shards, nothing, self._keep)
+            except (OSError, snapshot.BadSnapshot) as e:
+                _log.debug("shard %d, which holds nothing, could not be written: %s", nothing.shard, e)
+
     def _run(self) -> None:
-        while (work := self._waiting.get()) is not None:
+        while (work := self._next()) is not None:
             taken, num_shards = work
             self._what = f"shard {taken.shard} of step {taken.step}"
             began = time.monotonic()
@@ -103,3 +130,7 @@ class Disk:
             with self._lock:
                 self._steps[taken.step] -= 1
                 self._steps += Counter()  # forgets those of which nothing is left
+        end = time.monotonic() + _FAREWELL_S
+        while self._empty[0] and time.monotonic() < end:  # the others may be writing their last one
+            self._look()
+            time.sleep(_LOOK_EVERY_S / 5)

@@ -483,6 +483,7 @@ class ServerLoop(Loop):
         if self._disk is not None and server.view is not None:
             for taken in server.taken():
                 self._disk.write(taken, len(m.placements(server.view)))
+            self._disk.fill(server.empty(), len(m.placements(server.view)))
         self._sharing.forget()
         self._lanes.admit(self._sharing.sender_of)
         if server.fenced:

@@ -35,6 +35,7 @@ from psdist.wire.messages import (
 from .replica import BROKEN, Backup, Changes, Link, Primary
 from .rounds import Empty
 from .shard import SCHEDULER, Destination, Out, Shard
+from .state import settings_of
 from .taking import Taken, Taker
 
 __all__ = ["Server"]
@@ -233,6 +234,11 @@ class Server:
         for primary in self.primaries.values():
             primary.taken = []
         return taken
+
+    def empty(self) -> list[Taken]:
+        """The shards served here that hold nothing, for snapshots that others begin."""
+        empty = [one for one in self.primaries.values() if not one.shard.num_slices and not one.shard.tables]
+        return [Taken(one.number, 0, [settings_of(one.shard, 0, 0, one.number)]) for one in empty]
 
     def _serve(self, number: int, view: View, place: Placement, is_first: bool) -> Primary:
         """Begin to serve a shard: with the copy that was kept, or as the job begins."""

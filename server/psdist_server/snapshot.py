@@ -51,6 +51,7 @@ _COUNT: Final = struct.Struct("<I")
 _FRAME: Final = struct.Struct("<Q16s")
 _DIGEST_NBYTES: Final = 16
 _MAX_FRAMES: Final = 4096
+_MAX_ABOUT: Final = 4096  # bytes
 
 State = CopySettings | CopySlices | CopyRows  # what the records of a file are
 _MANIFEST: Final = "manifest.json"
@@ -90,6 +91,32 @@ def write(
         _write_records(file, about, taken.messages)
     _complete(folder, step, job, num_shards, taken.step, keep, points)
     return path
+
+
+def fill(folder: Folder, job: str, num_shards: int, nothing: Taken, keep: int) -> None:
+    """Write a shard that holds nothing into each snapshot that the others have begun: it has no rounds that would
+    tell it when. What holds nothing now held nothing then. Raises OSError."""
+    for step in _steps(folder):
+        if (step / _MANIFEST).exists() or (step / _file_name(nothing.shard)).exists():
+            continue
+        number = int(step.name.removeprefix("step-"))
+        files = step.children() if isinstance(step, Remote) else list(step.glob("shard-*.psd"))
+        wanted = {"job": job, "num_shards": num_shards, "step": number}
+        if files and all(wanted.items() <= _about(path).items() for path in files):  # no other job's
+            write(folder, job, num_shards, replace(nothing, step=number), keep)
+
+
+def _about(path: Folder) -> dict[str, Any]:
+    """What a shard's file says of itself, unchecked; nothing when it cannot be read."""
+    try:
+        with path.open() if isinstance(path, Remote) else open(path, "rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC or _COUNT.unpack(file.read(_COUNT.size)) != (1,):
+                return {}
+            nbytes, _ = _FRAME.unpack(file.read(_FRAME.size))
+            told = json.loads(file.read(min(nbytes, _MAX_ABOUT)))
+            return told if isinstance(told, dict) else {}
+    except (OSError, ValueError, struct.error):
+        return {}
 
 
 def _file_name(shard: int) -> str:
@@ -357,11 +384,13 @@ class _Whole:
 def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]:
     """The settings and the keys of a snapshot. Raises BadSnapshot."""
     settings: CopySettings | None = None
+    latest: CopySettings | None = None
     keys: dict[str, _Whole] = {}
     for message in load(snapshot):
         if isinstance(message, CopySettings):
-            settings = message
+            latest = message
             continue
+        settings = latest  # of a shard that holds something: others may not have heard of the newest rates
         if isinstance(message, CopyRows):
             if message.is_open:
                 dtype = np.dtype(message.dtype)
@@ -389,7 +418,7 @@ def _wholes(snapshot: Snapshot) -> tuple[CopySettings | None, dict[str, _Whole]]
                     key.arrays.append(np.zeros(key.arrays[0].size, value.dtype))
                 offset = message.offsets[i]
                 key.arrays[j][offset : offset + value.size] = value
-    return settings, keys
+    return settings or latest, keys
 
 
 def restorer(

@@ -224,6 +224,8 @@ def _try_out(rule: Rule, message: SetOptimizer) -> None:
             state = rule.create_state(value)
             for t in (1, 2, 3):
                 rule.update(value, value.copy(), state, lr=message.lr, wd=message.wd, t=t)
+    except MemoryError:
+        raise
     except Exception as e:
         text = f"optimizer {message.name!r} does not work with these numbers: {e!r}"
         raise Refused("bad-value", text) from e

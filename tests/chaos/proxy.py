@@ -40,6 +40,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="chaos-proxy")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._both_ends: list[list[asyncio.StreamWriter]] = []  # of each connection
         self._server: asyncio.Server | None = None
         self._ready = threading.Event()
         self.port = 0
@@ -70,6 +71,18 @@ class Proxy:
         """Let everything through again."""
         self._do(self.there.is_open.set)
         self._do(self.back.is_open.set)
+
+    def reset(self) -> None:
+        """Reset every connection that there is."""
+
+        def run() -> None:
+            for ends in self._both_ends:
+                for one in ends:
+                    _reset_at_close(one)
+                    one.transport.abort()
+                self.num_resets += 1
+
+        self._do(run)
 
     def shape(self, delay_s: float = 0.0, bytes_per_s: float = 0.0, reset_every: int = 0) -> None:
         """Make both directions so late, so slow, so brittle."""
@@ -109,6 +122,7 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         writers = [writer]
+        self._both_ends.append(writers)
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
             writers.append(far_writer)
@@ -131,6 +145,7 @@ class Proxy:
         except asyncio.CancelledError:
             pass  # the test is over
         finally:
+            self._both_ends.remove(writers)
             for one in writers:
                 one.transport.abort()
             self._tasks.discard(task)

@@ -10,6 +10,7 @@ import pytest
 from psdist_server import snapshot
 from psdist_server.shard import SCHEDULER, Shard
 from psdist_server.snapshot import BadSnapshot
+from psdist_server.state import settings_of
 from psdist_server.taking import Taken, Taker
 
 from psdist.errors import ConfigError
@@ -229,3 +230,17 @@ def test_the_command_lists_inspects_verifies_and_restores(
     from psdist import nd
 
     assert nd.load(str(tmp_path / "w.params"))["wide"].shape == (50, 400)
+
+
+def test_a_shard_that_holds_nothing_is_written_into_what_the_others_of_its_job_begin(tmp_path: Path) -> None:
+    def piece(shard: int, step: int) -> Taken:
+        return Taken(shard, step, [settings_of(Shard("job"), 0, 0, shard)])
+
+    snapshot.write(tmp_path, "job", 2, piece(0, 3), 3)
+    snapshot.write(tmp_path, "another", 2, piece(0, 6), 3)
+    snapshot.write(tmp_path, "job", 3, piece(0, 9), 3)
+    assert snapshot.find(tmp_path) == []
+    snapshot.fill(tmp_path, "job", 2, piece(1, 0), 3)
+    assert [one.step for one in snapshot.find(tmp_path)] == [3]
+    assert list(snapshot.load(snapshot.latest(tmp_path)))
+    assert not list(tmp_path.glob("step-*[69]/shard-0001.psd"))
