@@ -46,6 +46,8 @@ class Disk:
         self._points = open_failpoints(settings)
         self._waiting: queue.Queue[tuple[Taken, int] | None] = queue.Queue()
         self._look_at = 0.0
+        self._num_told = 0  # how often `fill` was called
+        self._seen_at: dict[int, int] = {}  # when a step was first seen in the folder, by that number
         self._empty: tuple[list[Taken], int] = ([], 0)  # shards that hold nothing, and the number of all
         self._lock = threading.Lock()
         self._steps: Counter[int] = Counter()  # shards that are not written yet, by step
@@ -80,6 +82,7 @@ class Disk:
     def fill(self, empty: list[Taken], num_shards: int) -> None:
         """Have shards that hold nothing written into every snapshot that others begin, from now on."""
         self._empty = empty, num_shards
+        self._num_told += 1
 
     def close(self) -> None:
         """Write what was given, as long as PSDIST_REQUEST_TIMEOUT allows, and end. May be called twice."""
@@ -107,10 +110,19 @@ class Disk:
                 return self._waiting.get(timeout=_LOOK_EVERY_S)
 
     def _look(self) -> None:
-        empty, num_shards = self._empty
+        """Fill those steps of which it was told, after they were seen here, that a shard still holds nothing: what
+        was told before may be older than the step."""
+        try:
+            steps = snapshot.begun(self._folder)
+        except (OSError, ValueError) as e:
+            _log.debug("%s cannot be looked into: %s", self._folder, e)
+            return
+        self._seen_at = {step: self._seen_at.get(step, self._num_told) for step in steps}
+        told, (empty, num_shards) = self._num_told, self._empty
+        ripe = [step for step in steps if self._is_closed or told >= self._seen_at[step] + 2]
         for nothing in empty:
             try:
-                snapshot.fill(self._folder, self._job, num_shards, nothing, self._keep)
+                snapshot.fill(self._folder, self._job, num_shards, nothing, ripe, self._keep)
             except (OSError, snapshot.BadSnapshot) as e:
                 _log.debug("shard %d, which holds nothing, could not be written: %s", nothing.shard, e)
 

@@ -93,13 +93,22 @@ def write(
     return path
 
 
-def fill(folder: Folder, job: str, num_shards: int, nothing: Taken, keep: int) -> None:
-    """Write a shard that holds nothing into each snapshot that the others have begun: it has no rounds that would
-    tell it when. What holds nothing now held nothing then. Raises OSError."""
+def begun(folder: Folder) -> list[int]:
+    """The steps of which something is there, but not all."""
+    return [_number(step) for step in _steps(folder) if not (step / _MANIFEST).exists()]
+
+
+def _number(step: Folder) -> int:
+    return int(step.name.removeprefix("step-"))
+
+
+def fill(folder: Folder, job: str, num_shards: int, nothing: Taken, steps: Sequence[int], keep: int) -> None:
+    """Write a shard that holds nothing into these steps, which the others have begun: it has no rounds that would
+    tell it when. It must have held nothing after they were begun. Raises OSError."""
     for step in _steps(folder):
-        if (step / _MANIFEST).exists() or (step / _file_name(nothing.shard)).exists():
+        number = _number(step)
+        if number not in steps or (step / _file_name(nothing.shard)).exists():
             continue
-        number = int(step.name.removeprefix("step-"))
         files = step.children() if isinstance(step, Remote) else list(step.glob("shard-*.psd"))
         wanted = {"job": job, "num_shards": num_shards, "step": number}
         if files and all(wanted.items() <= _about(path).items() for path in files):  # no other job's

@@ -240,7 +240,9 @@ def test_a_shard_that_holds_nothing_is_written_into_what_the_others_of_its_job_b
     snapshot.write(tmp_path, "another", 2, piece(0, 6), 3)
     snapshot.write(tmp_path, "job", 3, piece(0, 9), 3)
     assert snapshot.find(tmp_path) == []
-    snapshot.fill(tmp_path, "job", 2, piece(1, 0), 3)
+    snapshot.fill(tmp_path, "job", 2, piece(1, 0), [], 3)
+    assert snapshot.find(tmp_path) == []
+    snapshot.fill(tmp_path, "job", 2, piece(1, 0), snapshot.begun(tmp_path), 3)
     assert [one.step for one in snapshot.find(tmp_path)] == [3]
     assert list(snapshot.load(snapshot.latest(tmp_path)))
     assert not list(tmp_path.glob("step-*[69]/shard-0001.psd"))
