@@ -27,7 +27,6 @@ or have had the time to; whoever has not is dead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 from psdist.wire.messages import (
@@ -85,48 +84,16 @@ from psdist.wire.messages import (
     placements,
 )
 
+from .barriers import Barriers
 from .membership import End, who
 from .placing import ShardPlaces
+from .roster import Process, Roster
 from .shard import Destination, Out
 
 __all__ = ["Scheduler"]
 
 State = Literal["joining", "running", "finished", "aborted"]
-_MAX_BARRIERS = 1024
 _MAX_LAUNCHERS = 256  # the newest; each `psdist status` is one
-
-
-@dataclass(slots=True)
-class _Process:
-    """A process that has said Hello and was let in."""
-
-    hello: Hello
-    sender: Destination
-    rank: int  # ANY_RANK until it is given out
-    heard_at: float
-    state: Literal["joining", "alive", "left", "dead"] = "joining"
-    joined: int = 1  # the epoch of its first View
-    why: str = ""  # it is dead
-    step: int = 0
-    nbytes: int = 0
-    num_keys: int = 0
-
-    @property
-    def here(self) -> bool:
-        return self.state in ("joining", "alive")
-
-    @property
-    def name(self) -> str:
-        return who(self.hello.role, self.rank if self.rank >= 0 else self.hello.rank)
-
-
-@dataclass(slots=True)
-class _Meeting:
-    """A barrier: how often it has opened, and who stands before it now."""
-
-    opened: int = 0
-    since: int = 0  # the epoch in which the first of those came who stand before it
-    waiting: dict[int, tuple[Destination, int]] = field(default_factory=dict)  # by rank: (sender, seq)
 
 
 class Scheduler:
@@ -155,7 +122,7 @@ class Scheduler:
         self.reason = ""
         self.epoch = 0
         self.ended: End | None = None
-        self._wanted = {"worker": num_workers, "server": num_servers}
+        self._roster = Roster(num_workers, num_servers)
         self._replicas = max(0, min(replicas, num_servers - 1))
         self._num_shards = num_servers * shards_per_server
         self._places = ShardPlaces(num_servers, self._replicas)
@@ -173,10 +140,8 @@ class Scheduler:
         self._farewell_s = 2 * heartbeat_s  # how long a job that has failed still says why
         self._end_at = 0.0
         self._next_alive = now
-        self._processes: list[_Process] = []  # in the order they came
-        self._by_sender: dict[Destination, _Process] = {}
         self._launchers: dict[Destination, None] = {}  # in the order they came
-        self._meetings: dict[str, _Meeting] = {}
+        self._barriers = Barriers()
         self._has_begun = False  # somebody has pushed
         self._waiting: dict[int, tuple[Destination, Hello]] = {}  # by token: newcomers, until then
         self._out: Out = []
@@ -191,11 +156,11 @@ class Scheduler:
         """What to send because time passed; sets `ended` when the job is over and everybody knows."""
         self._out = []
         if self.state in ("finished", "aborted"):
-            gone = self.state == "finished" and not any(p.here for p in self._processes)
+            gone = self.state == "finished" and not any(p.here for p in self._roster)
             if gone or now >= self._end_at:
                 self.ended = End(0 if self.state == "finished" else 1, self.reason)
             return self._out
-        for process in self._processes:
+        for process in self._roster:
             silent = now - process.heard_at
             if process.here and silent > self._dead_after_s:
                 self._fail(process, f"silent for {silent:.1f} s", now)
@@ -204,18 +169,22 @@ class Scheduler:
         if self._recall_at is not None and now >= self._recall_at:
             self._take_up(now)
         if self.state == "joining" and now - self._began > self._start_timeout_s:
-            self._abort(self._missing(), "scheduler", ANY_RANK, 0, now)
+            text = (
+                f"not everyone came within {self._start_timeout_s:g} s: {self._roster.missing()}; "
+                "look at their logs, or raise PSDIST_START_TIMEOUT"
+            )
+            self._abort(text, "scheduler", ANY_RANK, 0, now)
             return self._out
         self._try_the_avoided(now)
         if now >= self._next_alive:
             self._next_alive = now + self._heartbeat_s
             alive = Alive("scheduler", ANY_RANK, self.epoch, 0, 0, 0)
-            self._out += [(p.sender, alive) for p in self._processes if p.here]
+            self._out += [(p.sender, alive) for p in self._roster if p.here]
         return self._out
 
     def slept(self, seconds: float) -> None:
         """This process stood still: the others' silence of that time is our own."""
-        for process in self._processes:
+        for process in self._roster:
             process.heard_at += seconds
 
     def stop(self, reason: str, now: float) -> Out:
@@ -232,14 +201,14 @@ class Scheduler:
             self._hello(sender, message, now)
             return
         seq = getattr(message, "seq", -1)
-        process = self._by_sender.get(sender)
+        process = self._roster.by_sender(sender)
         if process is not None and process.state == "dead" and self.state == "running":
             text = f"{process.name} was taken for dead ({process.why}), and the job has gone on without it"
             self._refuse(sender, seq, "refused", text)
             return
         if process is not None:
             process.heard_at = now
-            role = process.hello.role
+            role = process.role
         elif sender in self._launchers:
             role = "launcher"
         else:
@@ -252,7 +221,7 @@ class Scheduler:
             case Alive():
                 if process is not None:
                     process.step = message.step
-                    if message.step and process.hello.role == "worker" and not self._has_begun:
+                    if message.step and process.role == "worker" and not self._has_begun:
                         self._begin_training(now)
                     process.nbytes, process.num_keys = message.nbytes, message.num_keys
             case Barrier():
@@ -317,21 +286,17 @@ class Scheduler:
                 del self._launchers[next(iter(self._launchers))]
             self._welcome(sender, hello, now)
             return
-        if hello.role not in self._wanted:
+        if hello.role not in self._roster.wanted:
             self._refuse(sender, hello.seq, "refused", f"no role {hello.role!r}; wanted worker or server")
             return
-        # who has left may have to ask again whether that was heard
-        known = next((p for p in self._processes if p.hello.token == hello.token and p.state != "dead"), None)
-        if known is not None and known.hello.role == hello.role:
-            self._by_sender.pop(known.sender, None)
-            known.sender, known.heard_at = sender, now
-            self._by_sender[sender] = known
+        if (known := self._roster.known(hello)) is not None:
+            self._roster.reconnect(known, sender, now)
             self._welcome(sender, hello, now)
             if known.state == "alive":
                 self._out.append((sender, self._view(known)))
             if self.state == "aborted":
                 self._out.append((sender, Abort(self.reason, "scheduler", ANY_RANK, 0, now - self._began)))
-            elif known.hello.role == "server" and (self.state == "finished" or not known.here):
+            elif known.role == "server" and (self.state == "finished" or not known.here):
                 self._out.append((sender, Finish(self.reason or known.why)))
             return
         if self.state in ("finished", "aborted"):
@@ -351,23 +316,18 @@ class Scheduler:
             return
         if hello.epoch and self._recall_at is None:
             self._recall_at = now + self._dead_after_s
-        process = _Process(hello, sender, ANY_RANK, now)
-        self._processes.append(process)
-        self._by_sender[sender] = process
+        process = Process(hello, sender, ANY_RANK, now)
+        self._roster.add(process)
         self._welcome(sender, hello, now)
         if self.state == "running":
             self._admit(process)
             return
-        if self._recall_at is None and all(len(self._of(role)) == num for role, num in self._wanted.items()):
+        if self._recall_at is None and self._roster.is_complete:
             self._form()
 
     def _welcome(self, sender: Destination, hello: Hello, now: float) -> None:
         left = max(0.0, self._start_timeout_s - (now - self._began))
         self._out.append((sender, Welcome(hello.seq, ANY_RANK, self._heartbeat_s, self._dead_after_s, left)))
-
-    def _of(self, role: str) -> list[_Process]:
-        """The processes of a role that are here, in the order they came."""
-        return [p for p in self._processes if p.hello.role == role and p.here]
 
     def _must_wait(self, hello: Hello) -> bool:
         """Whether this is a worker that can join when training has begun: until then others give the first values."""
@@ -375,91 +335,43 @@ class Scheduler:
             return False
         if self.state == "running":
             return True
-        wanted = self._wanted["worker"]
-        is_one_more = hello.rank >= wanted or (hello.rank < 0 and len(self._of("worker")) >= wanted)
+        wanted = self._roster.wanted["worker"]
+        is_one_more = hello.rank >= wanted or (hello.rank < 0 and len(self._roster.of("worker")) >= wanted)
         return self.state == "joining" and is_one_more and hello.rank < self._elastic[1]
 
     def _why_not(self, hello: Hello) -> str:
         """Why this newcomer cannot join; "" when it can."""
-        num = self._wanted[hello.role]
-        if self.state == "running" and hello.role == "worker" and self._elastic:
-            num = max(num, self._elastic[1])
-        if self.state == "running" and hello.role == "server":
-            num = self._places.num_servers
-        name = who(hello.role, hello.rank)
-        is_back = self.state == "joining" and hello.epoch > 0  # to a scheduler that was started again
-        if hello.rank < ANY_RANK or (hello.rank >= num and not is_back):
-            return f"{name} wants to join, but job {self.job!r} has {hello.role}s 0 to {num - 1}"
-        if hello.rank >= 0:
-            for p in self._processes:
-                if p.hello.role != hello.role or hello.rank != (p.rank if p.rank >= 0 else p.hello.rank):
-                    continue
-                there = p.hello.incarnation
-                if hello.incarnation < there:
-                    return f"{name}: incarnation {hello.incarnation} is over; incarnation {there} has joined"
-                if p.here:
-                    return (
-                        f"{name} has joined already (incarnation {there}), and this is another process "
-                        f"(incarnation {hello.incarnation}); two cannot have one rank"
-                    )
-            if self.state == "running" and (hello.role == "server" or self._can_be_replaced()):
-                lives = [
-                    p.hello.incarnation
-                    for p in self._processes
-                    if p.hello.role == hello.role and p.rank == hello.rank
-                ]
-                if hello.incarnation > max(lives, default=-1):
-                    return ""
-                return (
-                    f"{name} has left or was taken for dead, and the job has gone on without incarnation "
-                    f"{hello.incarnation}; a new process in its place needs a higher PSDIST_INCARNATION"
-                )
-        if self.state == "running" and hello.role == "worker" and self._elastic:
-            if len(self._of("worker")) < self._elastic[1]:
-                return ""
-            return f"job {self.job!r} has {self._elastic[1]} workers, and --elastic allows no more"
-        if self.state == "running" and hello.role == "server" and len(self._servers) < num:
-            return ""
-        if self.state == "running" or (len(self._of(hello.role)) >= num and not is_back):
-            return f"job {self.job!r} has its {num} {hello.role}s already; one more {hello.role} came"
-        return ""
-
-    def _assign(self, role: str) -> dict[int, _Process]:
-        """Ranks for those who are here: first what was wanted, then the free ones in order of arrival."""
-        here = self._of(role)
-        ranks = {p.hello.rank: p for p in here if p.hello.rank >= 0}
-        free = (rank for rank in range(self._wanted[role]) if rank not in ranks)
-        ranks.update({next(free): p for p in here if p.hello.rank < 0})
-        return ranks
+        return self._roster.why_not(
+            self.job,
+            hello,
+            is_running=self.state == "running",
+            num_servers=self._places.num_servers,
+            most_workers=self._elastic[1] if self._elastic else None,
+            is_replaced=hello.role == "server" or self._can_be_replaced(),
+        )
 
     def _form(self) -> None:
         """All have come: give out ranks and begin."""
-        for role in self._wanted:
-            for rank, process in self._assign(role).items():
-                process.rank, process.state = rank, "alive"
+        for role in self._roster.wanted:
+            for rank, process in self._roster.assign(role).items():
+                process.given, process.state = rank, "alive"
         self.state = "running"
         self._places.begin(self._num_shards, is_empty=not self._is_restored)
         self._change()
 
-    def _recall(self, process: _Process, view: View, now: float) -> None:
+    def _recall(self, process: Process, view: View, now: float) -> None:
         """A member of a running job tells its View, and how often it has passed each barrier."""
-        for name, opened in view.meetings.items() if process.hello.role == "worker" else ():
-            meeting = self._meetings.get(name)
-            if meeting is None and len(self._meetings) < _MAX_BARRIERS:
-                meeting = self._meetings[name] = _Meeting()
-            if meeting is not None and isinstance(opened, int) and opened > meeting.opened:
-                # it has opened, though not everybody has heard so
-                self._out += [(sender, Done(seq, 0)) for sender, seq in meeting.waiting.values()]
-                meeting.waiting, meeting.opened = {}, opened
+        if process.role == "worker":
+            self._out += self._barriers.passed(view.meetings)
         if self.state != "joining":
             return
-        process.joined, process.rank = view.joined, view.rank
+        process.joined, process.given = view.joined, view.rank
         self._was_away = True
         if self._recall_at is None:
             self._recall_at = now + self._dead_after_s
         if self._recalled is None or view.epoch > self._recalled.epoch:
             self._recalled = view
-        tokens = {p.hello.token for p in self._processes if p.state != "dead"}
+        tokens = {p.hello.token for p in self._roster if p.state != "dead"}
         if all(member.token in tokens for member in self._recalled.members):
             self._take_up(now)
 
@@ -469,7 +381,7 @@ class Scheduler:
         if view is None:
             return
         self.state, self.epoch = "running", view.epoch
-        by_token = {p.hello.token: p for p in self._processes}
+        by_token = {p.hello.token: p for p in self._roster}
         missing = []
         for member in view.members:
             process = by_token.pop(member.token, None)
@@ -477,10 +389,10 @@ class Scheduler:
                 hello = Hello(
                     0, 0, self.job, member.role, member.rank, member.incarnation, member.token, member.address
                 )
-                process = _Process(hello, b"gone", member.rank, now)
-                self._processes.append(process)
+                process = Process(hello, b"gone", member.rank, now)
+                self._roster.add(process)
                 missing.append(process)
-            process.rank = member.rank
+            process.given = member.rank
             if process.state != "left":
                 process.state = "alive"
         num = 1 + max((member.rank for member in view.members if member.role == "server"), default=0)
@@ -490,26 +402,19 @@ class Scheduler:
                 self._fail(process, "it has not come back to the scheduler that was started again", now)
         newcomers = [p for p in by_token.values() if p.state == "joining"]
         for process in newcomers:
-            self._processes.remove(process)
-            self._by_sender.pop(process.sender, None)
-        if self.state == "running" and not self._of("worker"):
+            self._roster.remove(process)
+        if self.state == "running" and not self._roster.of("worker"):
             self._finish(now)
         elif self.state == "running":
             self._change()
             for process in newcomers:
                 self._hello(process.sender, process.hello, now)
-            for meeting in self._meetings.values():  # those who came to one before the View
-                meeting.since = view.epoch
-                self._open(meeting)
+            self._barriers.date(view.epoch)  # who stands before one came before the View
+            self._open()
 
-    @property
-    def _servers(self) -> set[int]:
-        """The ranks of the servers that are here."""
-        return {p.rank for p in self._of("server")}
-
-    def _can_be_replaced(self, process: _Process | None = None) -> bool:
+    def _can_be_replaced(self, process: Process | None = None) -> bool:
         """Whether the job goes on when this one, or a worker, dies, and takes another in its place."""
-        if process is not None and process.hello.role == "server":
+        if process is not None and process.role == "server":
             return bool(self._replicas) or not self._places.num_served(process.rank)
         return self._elastic is not None and self._has_begun
 
@@ -522,31 +427,23 @@ class Scheduler:
 
     def _replaced(self, hello: Hello, now: float) -> None:
         """A newer life of a rank has come: the older one is dead, whoever noticed."""
-        for p in self._of(hello.role) if hello.rank >= 0 else ():
+        for p in self._roster.of(hello.role) if hello.rank >= 0 else ():
             is_older = p.rank == hello.rank and p.hello.incarnation < hello.incarnation
             if is_older and self._can_be_replaced(p):
                 self._fail(p, f"incarnation {hello.incarnation} of it has come", now)
 
-    def _admit(self, process: _Process) -> None:
+    def _admit(self, process: Process) -> None:
         """Let somebody in while the job runs."""
-        role = process.hello.role
-        if role == "server":
-            free = min(set(range(self._places.num_servers)) - self._servers, default=0)
-        else:
-            # a rank nobody has had, since whoever had one before may still be known to servers
-            free = max((p.rank for p in self._processes if p.hello.role == role), default=-1) + 1
-        process.rank = process.hello.rank if process.hello.rank >= 0 else free
+        free = self._roster.free_rank(process.role, self._places.num_servers)
+        process.given = process.hello.rank if process.hello.rank >= 0 else free
         process.state, process.joined = "alive", self.epoch + 1
-        # the older lives of this rank are over, and of no interest to anybody
-        older = [p for p in self._processes if p is not process and _same_place(p, process) and not p.here]
-        for p in older:
-            self._processes.remove(p)
+        self._roster.forget_older(process)
         self._arrange()
         self._change()
 
     def _arrange(self) -> bool:
         """Choose where shards go; whether that changed anything."""
-        return self._places.arrange(self._servers, self.epoch + 1)
+        return self._places.arrange(self._roster.servers, self.epoch + 1)
 
     def _try_the_avoided(self, now: float) -> None:
         """Who could not be reached may be reached again."""
@@ -556,30 +453,28 @@ class Scheduler:
     def _change(self) -> None:
         """Tell everybody who is there now."""
         self.epoch += 1
-        self._out += [(p.sender, self._view(p)) for p in self._processes if p.state == "alive"]
+        self._out += [(p.sender, self._view(p)) for p in self._roster if p.state == "alive"]
         self._dismiss()
 
     def _dismiss(self) -> None:
         """Let those servers go that are too many, and have nothing any more."""
         num = self._places.num_servers
-        free = [p for p in self._of("server") if p.rank >= num and not self._places.needs(p.rank)]
+        free = [p for p in self._roster.of("server") if p.rank >= num and not self._places.needs(p.rank)]
         for process in free:
             process.state, process.why = "left", f"the job goes on with {num} servers"
             self._out.append((process.sender, Finish(process.why)))
         if free:
             self._change()
 
-    def _view(self, process: _Process) -> View:
-        alive = [p for p in self._processes if p.state == "alive"]
-        alive.sort(key=lambda p: (p.hello.role, p.rank))
+    def _view(self, process: Process) -> View:
+        alive = [p for p in self._roster if p.state == "alive"]
+        alive.sort(key=lambda p: (p.role, p.rank))
         members = tuple(
-            Member(p.hello.role, p.rank, p.hello.incarnation, p.hello.token, p.hello.address) for p in alive
+            Member(p.role, p.rank, p.hello.incarnation, p.hello.token, p.hello.address) for p in alive
         )
-        num = self._wanted
-        num_workers = len(self._of("worker")) if self._elastic else num["worker"]
-        meetings: Numbers = {}
-        if process.joined > 1:
-            meetings = {name: one.opened + bool(one.waiting) for name, one in self._meetings.items()}
+        num = self._roster.wanted
+        num_workers = len(self._roster.of("worker")) if self._elastic else num["worker"]
+        meetings: Numbers = self._barriers.counts() if process.joined > 1 else {}
         return View(
             self.epoch,
             0,
@@ -593,82 +488,48 @@ class Scheduler:
             meetings,
         )
 
-    def _missing(self) -> str:
-        """Who has not come, in words."""
-        missing, counts = [], []
-        for role, num in self._wanted.items():
-            there = self._assign(role)
-            missing += [f"{role} {rank}" for rank in range(num) if rank not in there]
-            counts.append(f"{len(there)} of {num} {role}s came")
-        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        return (
-            f"not everyone came within {self._start_timeout_s:g} s: missing {shown} ({', '.join(counts)}); "
-            "look at their logs, or raise PSDIST_START_TIMEOUT"
-        )
-
     # --- together ---------------------------------------------------------------------------------
 
-    def _barrier(self, sender: Destination, process: _Process, barrier: Barrier) -> None:
+    def _barrier(self, sender: Destination, process: Process, barrier: Barrier) -> None:
         if self.state == "aborted":
             self._refuse(sender, barrier.seq, "aborted", self.reason)
             return
-        meeting = self._meetings.get(barrier.name)
-        if meeting is None:
-            if len(self._meetings) >= _MAX_BARRIERS:
-                self._refuse(sender, barrier.seq, "refused", f"{_MAX_BARRIERS} barriers have names already")
-                return
-            meeting = self._meetings[barrier.name] = _Meeting()
-        was_away = self._was_away or (self.state == "joining" and process.hello.epoch > 0)
-        if was_away and barrier.clock > meeting.opened:
-            # those before this one have opened: nobody comes here who has not been let through there
-            self._out += [(s, Done(seq, 0)) for s, seq in meeting.waiting.values()]
-            meeting.waiting, meeting.opened = {}, barrier.clock
-        if barrier.clock < meeting.opened:
-            self._out.append((sender, Done(barrier.seq, 0)))
-        elif barrier.clock > meeting.opened:
-            self._refuse(
-                sender,
-                barrier.seq,
-                "bad-value",
-                f"{process.name} is at barrier {barrier.name!r} for time {barrier.clock}, "
-                f"which has opened {meeting.opened} times",
-            )
-        else:
-            if not meeting.waiting:
-                meeting.since = self.epoch
-            meeting.waiting[self._rank_of(process)] = (sender, barrier.seq)
-            self._open(meeting)
+        self._out += self._barriers.come(
+            sender,
+            barrier,
+            rank=process.rank,
+            name=process.name,
+            epoch=self.epoch,
+            was_away=self._was_away or (self.state == "joining" and process.hello.epoch > 0),
+        )
+        self._open()
 
-    def _open(self, meeting: _Meeting) -> None:
-        # who came later begins to count with the next time
-        ranks = [p.rank for p in self._of("worker") if p.joined <= max(meeting.since, 1)]
-        if self.state == "running" and meeting.waiting and all(rank in meeting.waiting for rank in ranks):
-            self._out += [(sender, Done(seq, 0)) for sender, seq in meeting.waiting.values()]
-            meeting.waiting = {}
-            meeting.opened += 1
+    def _open(self) -> None:
+        """Open the barriers before which all stand."""
+        if self.state == "running":
+            self._out += self._barriers.open({p.given: p.joined for p in self._roster.of("worker")})
 
     # --- leaving and dying ------------------------------------------------------------------------
 
-    def _leave(self, process: _Process, now: float) -> None:
+    def _leave(self, process: Process, now: float) -> None:
         if not process.here:
             return
         if self.state == "joining":
             if process.hello.epoch:
                 process.state = "left"  # of the job that is about to be taken up
             else:
-                self._processes.remove(process)  # as if it had never come
+                self._roster.remove(process)  # as if it had never come
             return
         process.state = "left"
         if self.state != "running":
             return
-        if process.hello.role == "server":
+        if process.role == "server":
             self._abort(
                 f"{process.name} left while workers were training", "server", process.rank, process.step, now
             )
-        elif self._of("worker"):
+        elif self._roster.of("worker"):
             self._change()
-            for meeting in self._meetings.values():
-                self._open(meeting)
+            self._open()
         else:
             self._finish(now)
 
@@ -676,7 +537,7 @@ class Scheduler:
         self.state, self.reason = "finished", "all workers have finished"
         self._end_at = now + self._dead_after_s
         self._turn_away()
-        self._out += [(p.sender, Finish(self.reason)) for p in self._of("server")]
+        self._out += [(p.sender, Finish(self.reason)) for p in self._roster.of("server")]
 
     def _turn_away(self) -> None:
         """Newcomers that still wait to be let in come too late."""
@@ -685,9 +546,7 @@ class Scheduler:
         self._waiting = {}
 
     def _lost(self, lost: Lost, now: float) -> None:
-        process = next(
-            (p for p in self._processes if p.hello.role == lost.role and self._rank_of(p) == lost.rank), None
-        )
+        process = self._roster.at(lost.role, lost.rank)
         if process is not None:
             if process.here:
                 self._fail(process, lost.why, now)
@@ -695,11 +554,7 @@ class Scheduler:
             name = who(lost.role, lost.rank)
             self._abort(f"{name} died before it joined ({lost.why})", lost.role, lost.rank, 0, now)
 
-    @staticmethod
-    def _rank_of(process: _Process) -> int:
-        return process.rank if process.rank >= 0 else process.hello.rank
-
-    def _fail(self, process: _Process, why: str, now: float) -> None:
+    def _fail(self, process: Process, why: str, now: float) -> None:
         process.state, process.why = "dead", why
         if self.state in ("finished", "aborted"):
             return
@@ -707,15 +562,15 @@ class Scheduler:
         step = f"in step {process.step}" if self.state == "running" else "before the job began"
         reason = f"{process.name} died {step}, {when:.1f} s after the start ({why})"
         if self.state == "running":
-            lost = self._survive_server(process) if process.hello.role == "server" else self._survive_worker()
+            lost = self._survive_server(process) if process.role == "server" else self._survive_worker()
             if lost is None:
                 return
             reason += lost
-        self._abort(reason, process.hello.role, self._rank_of(process), process.step, now)
+        self._abort(reason, process.role, process.rank, process.step, now)
 
-    def _survive_server(self, dead: _Process) -> str | None:
+    def _survive_server(self, dead: Process) -> str | None:
         """Have the copies of its shards served. None when the job goes on, else what to add to the reason."""
-        shard = self._places.lost(dead.rank, self._servers, self.epoch + 1)
+        shard = self._places.lost(dead.rank, self._roster.servers, self.epoch + 1)
         if shard >= 0:
             none = f", and no other server has a complete copy of its shard {shard}"
             return none if self._replicas else ""
@@ -729,21 +584,16 @@ class Scheduler:
             return ""
         if not self._has_begun:
             return ", and nobody had pushed yet: --elastic holds from the first push on"
-        left = len(self._of("worker"))
-        finished = sum(p.hello.role == "worker" and p.state == "left" for p in self._processes)
+        left = len(self._roster.of("worker"))
+        finished = sum(p.role == "worker" and p.state == "left" for p in self._roster)
         if left == 0 or left + finished < self._elastic[0]:
             return f"; {left} workers are left, and --elastic wants at least {self._elastic[0]}"
         self._change()
-        for meeting in self._meetings.values():
-            meeting.waiting = {
-                rank: one
-                for rank, one in meeting.waiting.items()
-                if any(p.rank == rank for p in self._of("worker"))
-            }
-            self._open(meeting)
+        self._barriers.keep({p.given for p in self._roster.of("worker")})
+        self._open()
         return None
 
-    def _progressed(self, process: _Process, told: Synced | Handed) -> None:
+    def _progressed(self, process: Process, told: Synced | Handed) -> None:
         """A copy is complete, or has become the heir of a primary that is silent now."""
         places = self._places
         if not 0 <= told.shard < len(places.shards):
@@ -756,7 +606,7 @@ class Scheduler:
             self._arrange()
             self._change()  # so that it is known even if this scheduler dies
 
-    def _unreached(self, process: _Process, lost: Lost, now: float) -> None:
+    def _unreached(self, process: Process, lost: Lost, now: float) -> None:
         """A server cannot reach one that keeps its copies: choose another, or none."""
         if self.state == "running" and self._places.unreached(process.rank, lost.rank, now):
             self._arrange()
@@ -791,7 +641,7 @@ class Scheduler:
             self._change()
         self._out.append((sender, Done(scale.seq, 0)))
 
-    def _aborted_by(self, process: _Process | None, abort: Abort, now: float) -> None:
+    def _aborted_by(self, process: Process | None, abort: Abort, now: float) -> None:
         if self.state in ("finished", "aborted"):
             return
         if process is None:
@@ -805,25 +655,22 @@ class Scheduler:
         step = max(process.step, abort.step)
         when = now - self._began
         reason = f"{process.name} failed in step {step}, {when:.1f} s after the start: {abort.reason}"
-        self._abort(reason, process.hello.role, self._rank_of(process), step, now)
+        self._abort(reason, process.role, process.rank, step, now)
 
     def _abort(self, reason: str, role: str, rank: int, step: int, now: float) -> None:
         self.state, self.reason = "aborted", reason
         self._turn_away()
         self._end_at = now + self._farewell_s
-        for meeting in self._meetings.values():
-            for sender, seq in meeting.waiting.values():
-                self._refuse(sender, seq, "aborted", reason)
-            meeting.waiting = {}
+        self._out += self._barriers.give_up(reason)
         abort = Abort(reason, role, rank, step, now - self._began)
-        self._out += [(p.sender, abort) for p in self._processes if p.state != "left"]
+        self._out += [(p.sender, abort) for p in self._roster if p.state != "left"]
         self._out += [(sender, abort) for sender in self._launchers]
 
     def _report(self, seq: int, now: float) -> StatusReport:
         members = tuple(
             MemberStatus(
-                p.hello.role,
-                self._rank_of(p),
+                p.role,
+                p.rank,
                 p.hello.incarnation,
                 p.hello.address,
                 p.state,
@@ -831,9 +678,9 @@ class Scheduler:
                 now - p.heard_at,
                 p.nbytes,
                 p.num_keys,
-                self._places.num_served(p.rank) if p.hello.role == "server" else 0,
+                self._places.num_served(p.rank) if p.role == "server" else 0,
             )
-            for p in sorted(self._processes, key=lambda p: (p.hello.role, self._rank_of(p)))
+            for p in sorted(self._roster, key=lambda p: (p.role, p.rank))
         )
         places = self._places
         return StatusReport(
@@ -843,13 +690,9 @@ class Scheduler:
             self.reason,
             self.epoch,
             now - self._began,
-            self._wanted["worker"],
+            self._roster.wanted["worker"],
             places.num_servers,
             members,
             len(places.shards),
             places.num_moving,
         )
-
-
-def _same_place(one: _Process, other: _Process) -> bool:
-    return one.hello.role == other.hello.role and Scheduler._rank_of(one) == Scheduler._rank_of(other)
