@@ -5,55 +5,36 @@ copied first (or summed over the devices, which is a copy, too): a message that 
 to be sent again, exactly as it was, long after the training has overwritten the gradient. The copies live in
 a pool and are given back with the acknowledgement. `pushpull` does not return before the reply is there; it
 sends from the caller's own array, without a copy.
-
-A push that fails in the background makes the store fail: its error is raised by the next call, and by every
-later one, since the values are no longer what the script believes them to be.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
 import math
-import operator
-import os
-import secrets
-import sys
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from psdist import optimizer as opt
-from psdist.errors import BadValue, ClosedError, ConfigError, PSError, RequestTimeout
-from psdist.kvstore.base import Key, KVStore, Pairs, Spec, each, is_sparse
+from psdist.errors import BadValue, ConfigError
+from psdist.kvstore.base import Key, Pairs, Spec, each, is_sparse
 from psdist.kvstore.compress import Code, code_of, pack, with_feedback
 from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
 from psdist.table import Evict, First, Rows
 from psdist.wire import messages as m
 from psdist.wire.codec import DTYPES, PACKED, Packed, draft
-from psdist.wire.spans import Spans
 
-from . import states
-from .client import SCHEDULER, Call, Client, Reply, Request
-from .io import IO
+from .client import Call, Request
+from .member import Wait, keys_text
 from .memory import Buffers, Targets
-from .plan import Array, KeyInfo, Layout, Layouts, Piece, begin_together, init_messages, key_info, slices_of
-from .rates import Rates
-from .shm import Sharing
+from .plan import Array, KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
+from .steering import SteeringStore
 from .tables import Tables
 
 __all__ = ["DistKVStore", "create"]
 
-_ROUNDS_AHEAD = 4  # of a key, pushed and not acknowledged: bounds the pool, and stays within MAX_ROUNDS_AHEAD
 _SSP_STALENESS = 4  # dist_ssp's, until set_staleness
-_BACKSTOP_S = 10.0  # beyond a deadline that the socket thread keeps: if it does not, this thread gives up
 _LONG = 16  # keys in a list, from which on it is worth remembering
-_SWITCH_S = 0.0005
 _DTYPES = frozenset(DTYPES.values())
 
 
@@ -69,142 +50,18 @@ def create(kind: str, settings: Settings) -> DistKVStore:
     return DistKVStore(kind, settings, staleness)
 
 
-class DistKVStore(KVStore):
+class DistKVStore(SteeringStore):
     """One worker's view of the arrays that the servers hold."""
 
     def __init__(self, kind: str, settings: Settings, staleness: int) -> None:
-        super().__init__(kind)
-        self._settings = settings
-        self._staleness = staleness
-        self._infos: dict[Key, KeyInfo] = {}
+        super().__init__(kind, settings, staleness)
         self._tables = Tables(self)
         self._layouts = Layouts()
-        self._sharing = Sharing(settings.shm_nbytes)
         self._buffers = Buffers(self._sharing.empty)
-        self._lock = (
-            threading.Lock()
-        )  # guards clocks, so that messages are queued in the order of their clocks
-        self._acks = threading.Condition()  # guards `acknowledged`, `_in_flight`, `_unacked_nbytes`, `_error`
-        self._in_flight = 0  # calls in the background, pushes above all, without acknowledgement
-        self._unacked_nbytes = 0  # of gradients, before compression
-        self._error: PSError | None = None  # of something in the background
         self._last_targets: tuple[Pairs | None, Targets] = None, Targets((), ())  # of a long list
         self._last_flats: tuple[Pairs | None, list[Array]] = None, []  # likewise, where no copies are needed
         self._code: Code | None = None  # how gradients are compressed
         self._residuals: dict[Key, Array] = {}  # what compression has left over
-        self._barriers = 0
-        self._begins: dict[int, int] = {}  # by key number: the clock at which this worker, a late one, begins
-        self._optimizer: Any = None  # the one given to set_optimizer
-        self._needs_whole = False  # whether it looks at whole arrays, so that their slices stay together
-        self._rates = Rates()
-        self._is_closed = False
-        self._pid = os.getpid()
-        # half a millisecond, so that a loop of small operators does not starve the socket thread of the GIL
-        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
-        self._client = Client(settings, secrets.randbits(62))
-        self._io = IO(self._client, settings, self._sharing)
-        self._io.start()
-        try:
-            self._join()
-        except BaseException as e:
-            self._abort(e)
-            self._io.close(linger_s=0.5)
-            raise
-        atexit.register(self._at_exit)
-
-    def _join(self) -> None:
-        uri, port = self._settings.root_uri, self._settings.root_port
-        address = f"tcp://[{uri}]:{port}" if ":" in uri else f"tcp://{uri}:{port}"
-        limit_s = self._settings.connect_timeout_s + self._settings.start_timeout_s
-        wait = _Wait()
-        # ten times, since the scheduler's own setting counts, and the client knows when to stop
-        call = Call(1, 10 * limit_s, wait.wake)
-        self._io.do(lambda now: self._client.start(address, call, now))
-        wait.until(call)
-        view = self._client.view
-        assert view is not None
-        if self._settings.ack == "replicated" and not view.replicas:
-            raise ConfigError(
-                "PSDIST_ACK=replicated, but this job keeps no copies: start it by `psdist run --replicas 1`"
-            )
-        if self._client.is_late or self._settings.restore:
-            self._catch_up()
-        if not self._client.is_late and self._staleness and self._client.leads:
-            self.set_staleness(self._staleness)
-
-    def _catch_up(self) -> None:
-        """The job was running when this worker came: learn how far it is, and say where this worker begins."""
-        clocks: dict[int, int] = {}
-
-        def take(_: int, reply: Reply) -> None:
-            assert isinstance(reply, m.Clocks), reply
-            for number, clock in zip(reply.keys, reply.clocks, strict=True):
-                clocks[number] = max(clock, clocks.get(number, 0))
-
-        next_seq = self._client.next_seq
-        shards = range(self._client.num_shards)
-        about = "where the job is"
-        self._ask_all([(shard, m.Join(next_seq())) for shard in shards], what=lambda: about, deliver=take)
-        if self._client.is_late:
-            clocks = begin_together(clocks, _ROUNDS_AHEAD + max(self._staleness, 0))
-        numbers, begins = list(clocks), list(clocks.values())
-        self._ask_all([(shard, m.Begin(next_seq(), numbers, begins)) for shard in shards], what=lambda: about)
-        self._begins = clocks
-        self._client.step = max(begins, default=0)
-        view = self._client.view
-        assert view is not None
-        self._barriers = int(view.meetings.get("", 0) or 0)
-
-    @property
-    def begins_at(self) -> int:
-        """The round with which this worker begins: 0, or where the job was when it came."""
-        return max(self._begins.values(), default=0)
-
-    @property
-    def rank(self) -> int:
-        return self._client.rank
-
-    @property
-    def num_workers(self) -> int:
-        assert self._client.view is not None
-        return self._client.view.num_workers
-
-    def placement(self) -> dict[int, tuple[int, int]]:
-        view = self._client.view
-        assert view is not None
-        homes = [place.primary for place in m.placements(view)]
-        shares = {member.rank: (0, 0) for member in view.members if member.role == "server"}
-        for info in self._infos.values():
-            for part in info.slices:
-                values, nbytes = shares.get(homes[part.server], (0, 0))
-                shares[homes[part.server]] = values + part.length, nbytes + part.length * info.dtype.itemsize
-        return shares
-
-    @property
-    def share(self) -> tuple[int, int]:
-        """(num_parts, part_index) for the iterators of psdist.io: which share of the data is this worker's, among
-        those who are here now. It changes when workers come, finish or die."""
-        view = self._client.view
-        assert view is not None
-        ranks = sorted(member.rank for member in view.members if member.role == "worker")
-        return max(1, len(ranks)), ranks.index(self.rank) if self.rank in ranks else 0
-
-    def applied_portions(self) -> Spans:
-        about = "which portions of the data are applied"
-        found: list[Spans] = []
-
-        def take(_: int, reply: Reply) -> None:
-            assert isinstance(reply, m.Portions), reply
-            if reply.is_any:
-                found.append(Spans(reply.bounds))
-
-        self._drain()
-        self._ask_all(
-            [(shard, m.GetPortions(self._client.next_seq())) for shard in range(self._client.num_shards)],
-            what=lambda: about,
-            deliver=take,
-        )
-        return functools.reduce(operator.and_, found) if found else Spans()
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -330,7 +187,7 @@ class DistKVStore(KVStore):
         # a late worker's first values are those that the others have come to
         gives = self._client.leads and not all(info.number in self._begins for info in infos)
         flats = [np.ascontiguousarray(value).reshape(-1) for _, value in pairs] if gives else None
-        about = _keys_text([key for key, _ in pairs]) + ("" if gives else ", given by the first worker")
+        about = keys_text([key for key, _ in pairs]) + ("" if gives else ", given by the first worker")
         self._ask_all(
             [(server, message) for server, message in init_messages(infos, flats, self._client.next_seq)],
             what=lambda: about,
@@ -383,7 +240,7 @@ class DistKVStore(KVStore):
             return
         layout = self._layout(pairs)
         targets = self._targets(layout, pairs)
-        wait = _Wait()
+        wait = Wait()
         call = Call(len(layout.pieces), self._settings.request_timeout_s, wait.wake)
         with self._lock:
             requests = []
@@ -416,7 +273,7 @@ class DistKVStore(KVStore):
         flats = self._flats(layout, pushed, buffers, self._summed)
         nbytes = self._checked_nbytes(layout, flats)
         targets = self._targets(layout, pulled)
-        wait = _Wait()
+        wait = Wait()
 
         def done(call: Call) -> None:
             if call.error is None:
@@ -589,329 +446,11 @@ class DistKVStore(KVStore):
         worker may choose for itself. Raises ConfigError."""
         self._code = code_of(compression_params)
 
-    # --- acknowledgements -------------------------------------------------------------------------
-
-    def _wait_for_room(self, layout: Layout) -> None:
-        """Until no key has too many rounds on their way, nor all of them too many bytes. One round of each key may
-        always go: workers push in different orders, and would wait for each other."""
-        ahead = _ROUNDS_AHEAD + max(self._staleness, 0)
-        window = self._settings.window_nbytes
-
-        def has_room() -> bool:
-            rounds = max([info.clock - info.acknowledged for info in layout.infos], default=0)
-            return not rounds or (rounds < ahead and self._unacked_nbytes < window)
-
-        if has_room():
-            return
-        limit_s = self._settings.request_timeout_s + _BACKSTOP_S
-        self._io.wake()
-        with self._acks:
-            if not self._acks.wait_for(lambda: self._error is not None or has_room(), limit_s):
-                raise RequestTimeout(
-                    f"push {_keys_text(layout.keys)}: {ahead} rounds, or {window} bytes (PSDIST_WINDOW_BYTES), are not "
-                    f"acknowledged after {limit_s:g} s"
-                )
-        self._check()
-
-    def _acknowledged(self, infos: Iterable[KeyInfo], error: PSError | None, nbytes: int = 0) -> None:
-        with self._acks:
-            self._in_flight -= 1
-            self._unacked_nbytes -= nbytes
-            if error is not None:
-                self._error = self._error or error
-            else:
-                for info in infos:
-                    info.acknowledged += 1
-            self._acks.notify_all()
-
-    def _check(self) -> None:
-        if self._is_closed:
-            raise ClosedError("this store is closed")
-        if self._error is not None:
-            raise _again(self._error)
-
-    # --- how values change ------------------------------------------------------------------------
-
-    def set_optimizer(self, optimizer: Any) -> None:
-        """From now on the servers update by `optimizer`. Every worker calls this; rank 0's counts.
-
-        One that looks at whole arrays (LAMB, LARS, LBSGD) has each key initialised from now on placed whole, on
-        one server: set it before `init`.
-
-        Its learning rate may be changed later, by hand or by its scheduler: rank 0 tells the servers before
-        the round that it is for. Raises ConfigError for an optimizer that servers cannot run.
-        """
-        name, numbers = optimizer.to_wire()
-        needs_whole = not opt.from_wire(name, numbers).elementwise
-        if needs_whole:
-            for info in self._infos.values():
-                if spread := len({part.server for part in info.slices}) - 1:
-                    raise ConfigError(
-                        f"{name} needs whole arrays, and {info.key!r} is spread over {spread + 1} servers since "
-                        "it was initialised: call set_optimizer before init, or update on the workers "
-                        "(update_on_kvstore=False)"
-                    )
-        self._tables.check_optimizer(needs_whole)
-        self._check()
-        self._optimizer, self._needs_whole = optimizer, needs_whole
-        # another may have to lead later
-        if self._client.leads or self._client.is_late or self._settings.elastic is not None:
-            with self._lock:
-                message = self._rates.set_optimizer(
-                    optimizer,
-                    self._infos | self._tables.infos,
-                    self._client.next_seq,
-                    goes_on=bool(self._begins),
-                )
-        if self._client.is_late:  # the servers have it; the others will not come to a barrier here
-            return
-        if self._client.leads:
-            self._ask_servers(lambda: message(), "set_optimizer")
-        self.barrier()
-
-    def set_updater(self, updater: Any) -> None:
-        raise ConfigError(
-            "set_updater: the servers of a distributed store run no code of a script; use set_optimizer, or "
-            "pull the summed gradients and update on the workers"
-        )
-
-    def set_staleness(self, staleness: int) -> None:
-        """How many rounds the fastest worker may lead: 0 synchronous, n bounded, -1 without a bound."""
-        if staleness < -1:
-            raise ConfigError(f"set_staleness: {staleness}; wanted 0, a bound above it, or -1 for none")
-        self._check()
-        if self._client.leads:
-            self._ask_servers(lambda: m.SetStaleness(self._client.next_seq(), staleness), "set_staleness")
-        self._staleness = staleness
-
-    def _new_rates(self, infos: Sequence[KeyInfo]) -> list[Request]:
-        """What the servers must know before the next round of these keys."""
-        hyper = self._rates.for_round(max([info.clock for info in infos], default=0))
-        if hyper is None or not self._client.leads:
-            return []
-        from_round, lr, wd = hyper
-
-        def done(call: Call) -> None:
-            self._acknowledged((), call.error)
-
-        with self._acks:
-            self._in_flight += 1
-        call = Call(self._client.num_shards, self._settings.request_timeout_s, done)
-        next_seq = self._client.next_seq
-        return [
-            Request(server, m.SetHyper(next_seq(), from_round, lr, wd), call, 1 << 60)
-            for server in range(self._client.num_shards)
-        ]
-
-    def save_optimizer_states(self, fname: Any, dump_optimizer: bool = False) -> None:
-        """Gather the optimizer's state of every key from the servers, into a file that any store loads.
-
-        In the file, states are arrays of the key's shape. Raises ConfigError for tables that are too large for that.
-        """
-        optimizer = self._need_optimizer()
-        self._tables.check_size("save_optimizer_states")
-        self._drain()
-        layout = Layout(list(self._infos.values()))
-        messages = [
-            (piece.server, m.GetState(self._client.next_seq(), piece.numbers, piece.offsets))
-            for piece in layout.pieces
-        ]
-        replies: dict[int, m.States] = {}
-
-        def take(i: int, reply: Reply) -> None:
-            assert isinstance(reply, m.States), reply
-            replies[i] = reply
-
-        self._ask_all(messages, what=lambda: "every key", deliver=take)
-        updater = states.gather(layout, replies, optimizer)
-        self._tables.gather_states(updater)
-        Path(fname).write_bytes(updater.get_states(dump_optimizer))
-
-    def load_optimizer_states(self, fname: Any) -> None:
-        """Give the servers the states in a file. Every worker calls this; rank 0's file counts."""
-        optimizer = self._need_optimizer()
-        self._drain()
-        if self._client.leads:
-            updater = opt.Updater(optimizer)
-            updater.set_states(Path(fname).read_bytes())
-            by_key = states.spread(updater, self._infos | self._tables.infos)
-            layout = Layout(list(self._infos.values()))
-            next_seq = self._client.next_seq
-            self._ask_all(
-                [
-                    (piece.server, states.set_state_message(next_seq(), layout, piece, by_key))
-                    for piece in layout.pieces
-                ],
-                what=lambda: "every key",
-            )
-            self._tables.spread_states(by_key)
-            self._rates.resume()
-        self.barrier()
-
-    def _need_optimizer(self) -> Any:
-        self._check()
-        if self._optimizer is None:
-            raise ConfigError("this store has no optimizer, so no states: call set_optimizer first")
-        return self._optimizer
-
-    def _drain(self) -> None:
-        """Wait until what was pushed is applied. Raises the error of a push."""
-        limit_s = self._settings.request_timeout_s + _BACKSTOP_S
-        self._io.wake()
-        with self._acks:
-            self._acks.wait_for(lambda: self._error is not None or not self._in_flight, limit_s)
-        self._check()
-
-    # --- together ---------------------------------------------------------------------------------
-
-    def barrier(self) -> None:
-        """Return when every worker has come here as often as this one."""
-        self._check()
-        with self._lock:
-            message = m.Barrier(self._client.next_seq(), "", self._barriers)
-            self._barriers += 1
-        self._ask_all(
-            [(SCHEDULER, message)], what=lambda: f"number {message.clock}, to which every worker must come"
-        )
-
-    def close(self) -> None:
-        """Wait until what was pushed is applied, say goodbye, and end the thread. May be called twice."""
-        self._close(None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close(error)
-
-    def _close(self, error: BaseException | None) -> None:
-        if self._is_closed:
-            return
-        atexit.unregister(self._at_exit)
-        settings = self._settings
-        linger_s = 0.0 if self._client.failure is not None else min(1.0, settings.close_timeout_s)
-        try:
-            if error is not None and not isinstance(error, SystemExit):
-                self._abort(error)
-                return
-            self._drain()
-            wait = _Wait()
-            call = Call(1, settings.close_timeout_s, wait.wake)
-            self._io.do(lambda now: self._client.leave(call, now))
-            wait.until(call)
-        except PSError as e:
-            self._abort(e)
-            raise
-        finally:
-            self._is_closed = True
-            self._io.close(linger_s=linger_s)
-
-    def _abort(self, error: BaseException) -> None:
-        """Tell the others that this worker has failed, unless they know it or failed first."""
-        reason = f"{type(error).__name__}: {error}"
-        self._io.do(lambda now: self._client.abort(reason))
-
-    def _at_exit(self) -> None:
-        """The script has ended without close(); how, decides what the others hear."""
-        if os.getpid() != self._pid:
-            return  # a forked child
-        error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
-        try:
-            self._close(error)
-        except PSError as e:
-            sys.stderr.write(f"psdist: worker {self.rank} could not leave: {type(e).__name__}: {e}\n")
-
-    # --- asking -----------------------------------------------------------------------------------
-
-    def _submit(self, requests: list[Request]) -> None:
-        """Have the socket thread send these."""
-        self._io.do(self._sending(requests))
-
-    def _begin(self, requests: list[Request]) -> bool:
-        """Send these; True: by this thread, which must go on by `_wait` or `IO.send`."""
-        return self._io.begin(self._sending(requests))
-
-    def _sending(self, requests: list[Request]) -> Callable[[float], None]:
-        submit = self._client.submit
-
-        def work(now: float) -> None:
-            for request in requests:
-                submit(request, now)
-
-        return work
-
-    def _wait(self, call: Call, wait: _Wait, has_turn: bool) -> None:
-        """Return when the call is done. Raises its error."""
-        if has_turn:
-            self._io.wait(call)
-        wait.until(call)
-
-    def _ask_all(
-        self,
-        messages: Sequence[tuple[int, Any]],
-        *,
-        what: Callable[[], str],
-        deliver: Callable[[int, Reply], None] | None = None,
-        priority: int = 0,
-    ) -> None:
-        """Send messages to peers and wait for all replies; the i-th goes to `deliver(i, reply)`."""
-        self._check()
-        if not messages:
-            return
-        wait = _Wait()
-        call = Call(len(messages), self._settings.request_timeout_s, wait.wake)
-
-        def taker(i: int) -> Callable[[Reply], None] | None:
-            return (lambda reply: deliver(i, reply)) if deliver is not None else None
-
-        requests = [
-            Request(peer, message, call, priority, what, taker(i))
-            for i, (peer, message) in enumerate(messages)
-        ]
-        self._wait(call, wait, self._begin(requests))
-
-    def _ask_servers(self, message: Callable[[], Any], what: str) -> None:
-        servers = range(self._client.num_shards)
-        self._ask_all([(server, message()) for server in servers], what=lambda: what)
-
 
 def _is_row_sparse(value: Any) -> bool:
     return is_sparse(value) and value.stype == "row_sparse"
 
 
-class _Wait:
-    """One thread's wait for one call."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # held until the call is done
-        self._lock.acquire()
-
-    def wake(self, call: Call) -> None:
-        self._lock.release()
-
-    def until(self, call: Call) -> None:
-        """Return when the call is done. Raises its error."""
-        limit_s = call.timeout_s + _BACKSTOP_S
-        if not self._lock.acquire(timeout=limit_s):
-            raise RequestTimeout(
-                f"the socket thread did not answer within {limit_s:g} s; is this process starved of time?"
-            )
-        if call.error is not None:
-            raise _again(call.error)
-
-
-def _again(error: PSError) -> PSError:
-    """The same error, to be raised in one more place: a traceback belongs to one raise."""
-    copy = type(error)(*error.args)
-    copy.__cause__ = error.__cause__
-    return copy
-
-
 def _about(layout: Layout, piece: Piece) -> Callable[[], str]:
     clock = layout.infos[piece.items[0]].clock
     return lambda: layout.describe(piece, clock)
-
-
-def _keys_text(keys: Sequence[Key]) -> str:
-    return f"{keys[0]!r}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
