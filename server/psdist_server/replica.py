@@ -66,10 +66,11 @@ from psdist.wire.messages import (
     Welcome,
 )
 
+from .effects import Applied, AppliedRows, Asked, Rewritten
 from .groups import Group
 from .parts import TablePart, part_place
 from .rounds import Slice
-from .shard import SCHEDULER, Applied, AppliedRows, Asked, Destination, Out, Rewritten, Shard
+from .shard import SCHEDULER, Destination, Out, Shard
 from .state import (
     Place,
     batches,

@@ -8,27 +8,21 @@ applied.
 
 The arrays of a message belong to the shard once they are handed in; the arrays it hands out are never
 written again (rounds.py says how). A server counts *workers*, as the View names them, never connections or
-requests.
+requests. What workers ask of arrays is in arrays.py, and of tables in tables.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, assert_never
 
 import numpy as np
 
-from psdist.errors import BadValue, ConfigError
-from psdist.table import Rows
-from psdist.wire.codec import DTYPES, Packed
+from psdist.wire.codec import Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
-    ACK_ON_DISK,
-    MAX_ROUNDS_AHEAD,
     SENDERS,
     Abort,
     Alive,
@@ -74,82 +68,27 @@ from psdist.wire.messages import (
     StatusReport,
     Synced,
     Tensor,
-    Tensors,
     Values,
     View,
     Welcome,
-    key_number,
 )
 
-from . import tables, whole
+from . import arrays, tables, whole
+from .effects import Applied, AppliedRows, Asked, Effect, Rewritten
 from .groups import MIN_MEMBERS, Group
 from .parts import TablePart, kept
 from .rounds import Empty, Key, Slice
 from .updates import Refused, Updates
 
-__all__ = [
-    "SCHEDULER",
-    "Applied",
-    "AppliedRows",
-    "Asked",
-    "Destination",
-    "Effect",
-    "Out",
-    "Rewritten",
-    "Shard",
-]
+__all__ = ["SCHEDULER", "Destination", "Out", "Shard"]
 
 Destination = bytes
 Out = list[tuple[Destination, Message]]
 
 SCHEDULER: Final[Destination] = b""  # no routing id is empty
-_DTYPES: Final = {dtype.name: dtype for dtype in DTYPES.values()}
-_MAX_ELEMENTS: Final = 1 << 60
 _MAX_GROUPS: Final = 4096  # lists of keys that are remembered
 _MAX_CONTROLS: Final = 64  # of one worker, remembered so that a late copy of an old one changes nothing
-_MAX_BOUNDS: Final = 32768  # of the runs of portions of a slice: 256 KB
 _MAX_EARLY: Final = 65536  # workers that may knock before the View is there
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A round's sum, or in async mode one gradient, is in the slice's value."""
-
-    piece: Slice
-    grad: Tensor  # not to be written: it may be the value by now
-    clock: int
-    ranks: tuple[int, ...]
-    portions: tuple[int, ...]  # of the data, that it is the first gradient of
-
-
-@dataclass(frozen=True, slots=True)
-class AppliedRows:
-    """Likewise, to a part of a table."""
-
-    piece: TablePart
-    rows: Rows
-    gone: Tensor  # the numbers of the rows that were evicted after it
-    clock: int
-    after: int  # the part's clock then
-    ranks: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A worker's request was done: new keys, or a setting."""
-
-    rank: int
-    message: Init | InitRows | SetOptimizer | SetHyper | SetStaleness | Begin
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """These slices have changed in another way than by rounds."""
-
-    pieces: list[Slice]
-
-
-Effect = Applied | AppliedRows | Asked | Rewritten
 
 
 class _Pending:
@@ -188,18 +127,20 @@ class Shard:
         self.empty = empty
         self.rank = -1  # the View says it
         self.step_clock = 0  # the highest clock of a slice
-        self._nbytes = 0  # of values
+        self.value_nbytes = 0
         self.keys: dict[int, Key] = {}
         self.heartbeat_s = heartbeat_s
         self.dead_after_s = dead_after_s
-        self._view: View | None = None
+        self.view: View | None = None
         self._workers: dict[int, Member] = {}
-        self._ranks: tuple[int, ...] = ()  # of the workers, ascending
+        self.ranks: tuple[int, ...] = ()  # of the workers, ascending
         self._peers: dict[Destination, Member] = {}  # who said Hello, and was right to
         self._connections: dict[int, Destination] = {}  # of a rank: its newest
         self._greeted: dict[int, int] = {}  # the seq of the Hello on it
         self._early: list[tuple[Destination, Hello]] = []  # knocked before the View was there
-        self._slices: dict[tuple[int, int], Slice] = {}
+        self.held: dict[
+            tuple[int, int], Slice
+        ] = {}  # by (key number, offset); a group may stand for some: see `slices`
         self.tables: dict[tuple[int, int], TablePart] = {}  # those of the slices that are parts of tables
         self.may_group = True  # see groups.py
         self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Group | None] = {}  # None: seen once
@@ -211,7 +152,7 @@ class Shard:
         self.max_ack = ACK_APPLIED  # the durability that a push may ask for
         self.guard: Literal["off", "warn", "refuse"] = "off"  # against pushes that hold NaN or infinity
         self.warnings: list[str] = []  # for the log
-        self._num_warned = 0
+        self.num_warned = 0
         self.on_round: Callable[[Slice], None] | None = None  # is told after each round of a slice
         self.effects: list[Effect] | None = None  # what changed; a list when somebody keeps a copy
         self._out: Out = []
@@ -228,7 +169,7 @@ class Shard:
     @property
     def nbytes(self) -> int:
         """Of values and optimizer states."""
-        return self._nbytes + self.updates.nbytes + sum(part.nbytes for part in self.tables.values())
+        return self.value_nbytes + self.updates.nbytes + sum(part.nbytes for part in self.tables.values())
 
     @property
     def where(self) -> str:
@@ -237,11 +178,11 @@ class Shard:
 
     @property
     def num_slices(self) -> int:
-        return len(self._slices)
+        return len(self.held)
 
     def slice_at(self, number: int, offset: int) -> Slice:
         """One slice, standing for itself. Raises KeyError."""
-        piece = self._slices[number, offset]
+        piece = self.held[number, offset]
         if piece.group is not None:
             self._dissolve(piece.group)
         return piece
@@ -250,7 +191,7 @@ class Shard:
     def slices(self) -> dict[tuple[int, int], Slice]:
         """All slices, by (key number, offset), each standing for itself."""
         self._dissolve_all()
-        return self._slices
+        return self.held
 
     # --- who speaks --------------------------------------------------------------------------------
 
@@ -270,11 +211,11 @@ class Shard:
             raise Refused("not-admitted", f"say Hello to {self.where} first, then send again")
         match message:
             case Push() | PushPull():
-                self._push(sender, peer.rank, message)
+                arrays.push_slices(self, sender, peer.rank, message)
             case Pull():
-                self._pull(sender, message)
+                arrays.pull_slices(self, sender, message)
             case Init():
-                self._init(sender, peer.rank, message)
+                arrays.init_slices(self, sender, peer.rank, message)
             case InitRows():
                 tables.init_rows(self, sender, peer.rank, message)
             case PushRows():
@@ -312,7 +253,7 @@ class Shard:
             )
         if hello.role != "worker":
             raise Refused("refused", f"{self.where} serves workers; the caller is a {hello.role}")
-        if self._view is None:
+        if self.view is None:
             if len(self._early) >= _MAX_EARLY:
                 raise Refused("refused", f"{len(self._early)} callers already wait for {self.where} to start")
             self._early.append((sender, hello))
@@ -322,7 +263,7 @@ class Shard:
             raise Refused(
                 "refused",
                 f"worker {hello.rank} is not in job {self.job!r} now; its workers are "
-                f"{', '.join(map(str, self._ranks))} (epoch {self._view.epoch})",
+                f"{', '.join(map(str, self.ranks))} (epoch {self.view.epoch})",
             )
         if (hello.incarnation, hello.token) != (member.incarnation, member.token):
             raise Refused("refused", _another(hello, member))
@@ -344,10 +285,10 @@ class Shard:
             del self._pending[place]
 
     def _admit(self, view: View) -> None:
-        if self._view is not None and view.epoch < self._view.epoch:
+        if self.view is not None and view.epoch < self.view.epoch:
             return  # overtaken
         self._dissolve_all()
-        self._view = view
+        self.view = view
         self.rank = view.rank
         self._workers = {m.rank: m for m in view.members if m.role == "worker"}
         ranks = tuple(sorted(self._workers))
@@ -356,8 +297,8 @@ class Shard:
                 self._drop(sender)
                 del self._connections[rank]
                 self.controls.pop(rank, None)
-        if ranks != self._ranks:
-            self._ranks = ranks
+        if ranks != self.ranks:
+            self.ranks = ranks
             for piece in self.slices.values():
                 piece.regroup(ranks)
             for piece in self.slices.values():
@@ -371,90 +312,6 @@ class Shard:
 
     # --- declaring ---------------------------------------------------------------------------------
 
-    def _init(self, sender: Destination, rank: int, init: Init) -> None:
-        if self.is_pending(sender, init.seq):
-            return
-        num = len(init.names)
-        columns = (init.dtypes, init.shapes, init.offsets, init.lengths)
-        if any(len(column) != num for column in columns) or len(init.values) not in (0, num):
-            raise Refused("bad-value", f"Init of {num} slices has columns of other lengths")
-        pending = self.begin(sender, init.seq, 0, None)
-        new: list[tuple[Key, int]] = []
-        added: list[tuple[int, int]] = []
-        missing: list[tuple[int, int]] = []
-        try:
-            for i in range(num):
-                value = init.values[i] if init.values else None
-                key, number = self._declare(init, i, value, new)
-                place = (number, init.offsets[i])
-                if place in self._slices:
-                    continue
-                if value is None:
-                    missing.append(place)
-                else:
-                    self._slices[place] = key.add(init.offsets[i], key.own(value))
-                    self._nbytes += value.nbytes
-                    added.append(place)
-        except Refused:
-            del self._pending[sender, init.seq]
-            for place in added:
-                key = self.keys[place[0]]
-                self._nbytes -= self._slices.pop(place).value.nbytes
-                del key.slices[place[1]]
-                key.starts.remove(place[1])
-            for _, number in new:
-                del self.keys[number]
-            raise
-        if added:
-            self.was_asked(rank, init)
-        for place in added:
-            for waiter in self.declared.pop(place, ()):
-                waiter.one_is_there()
-        for place in missing:
-            self.declared.setdefault(place, []).append(pending)
-            pending.missing += 1
-        pending.one_is_there()
-
-    def _declare(
-        self, init: Init, i: int, value: Tensor | None, new: list[tuple[Key, int]]
-    ) -> tuple[Key, int]:
-        """The key of the i-th slice, after checking that the slice fits it."""
-        name, shape, offset, length = init.names[i], init.shapes[i], init.offsets[i], init.lengths[i]
-        dtype = _DTYPES.get(init.dtypes[i])
-        if name[:2] not in ("i:", "s:", "m:"):
-            raise Refused("bad-value", f"{name!r} is no key's name; wanted 'i:3', 's:weight' or 'm:mean'")
-        if dtype is None:
-            raise Refused(
-                "bad-value", f"{name!r}: dtype {init.dtypes[i]!r}; wanted one of {', '.join(_DTYPES)}"
-            )
-        if len(shape) > 32 or min(shape, default=0) < 0 or math.prod(shape) > _MAX_ELEMENTS:
-            raise Refused("bad-value", f"{name!r}: no array has the shape {shape}")
-        number = key_number(name)
-        key = self.keys.get(number)
-        if key is None:
-            key = self.keys[number] = Key(name, shape, dtype, self.empty)
-            self.updates.fit(key)
-            new.append((key, number))
-        elif key.is_table:
-            raise Refused("bad-value", f"{key.label} is a table, and now comes as an array")
-        elif key.name != name:
-            raise Refused("bad-value", f"the keys {key.name!r} and {name!r} have the same number; rename one")
-        if key.shape != shape or key.dtype != dtype:
-            raise Refused(
-                "bad-value",
-                f"{key.label} was initialised as {key.dtype.name} {key.shape}, "
-                f"and now comes as {dtype.name} {shape}",
-            )
-        if misfit := key.misfit(offset, length):
-            raise Refused("bad-value", misfit)
-        if value is not None and (value.size != length or value.dtype != dtype):
-            raise Refused(
-                "bad-value",
-                f"{key.label}: the value has {value.size} elements of {value.dtype.name}; "
-                f"wanted {length} of {dtype.name}",
-            )
-        return key, number
-
     def was_asked(self, rank: int, message: Init | InitRows) -> None:
         """A worker has declared something: copies must hear of it."""
         if self.effects is not None:
@@ -462,10 +319,10 @@ class Shard:
 
     # --- pushing and pulling -----------------------------------------------------------------------
 
-    def _locate(self, what: str, keys: Sequence[int], offsets: Sequence[int], num: int) -> list[Slice]:
+    def locate(self, what: str, keys: Sequence[int], offsets: Sequence[int], num: int) -> list[Slice]:
         if len(keys) != num or len(offsets) != num:
             raise Refused("bad-value", f"{what} of {num} slices has columns of other lengths")
-        get = self._slices.get
+        get = self.held.get
         pieces: list[Slice] = []
         for place in zip(keys, offsets, strict=True):
             piece = get(place)
@@ -500,149 +357,11 @@ class Shard:
             "PSDIST_SLICE_BYTES must be the same in the whole job",
         )
 
-    def _push(self, sender: Destination, rank: int, push: Push | PushPull) -> None:
-        if self.is_pending(sender, push.seq):
-            return
-        self.check_push(push)
-        num = len(push.values)
-        pulls = isinstance(push, PushPull)
-        if len(push.clocks) != num or (isinstance(push, PushPull) and len(push.min_clocks) != num):
-            raise Refused("bad-value", f"a push of {num} slices has columns of other lengths")
-        clocks, values = push.clocks, push.values
-        needs = push.min_clocks if isinstance(push, PushPull) else clocks
-        group = self.group(push.keys, push.offsets, clocks, needs)
-        if (
-            group is not None
-            and (flat := group.flat(values)) is not None
-            and (self.guard == "off" or _is_finite(flat))  # else the key that is not is to be named
-            and (one := group.form()) is not None
-        ):
-            pieces, clocks, values = [one], clocks[:1], [flat]
-        else:
-            group = None
-            pieces = self._locate(type(push).__name__, push.keys, push.offsets, num)
-        for i, (piece, clock, grad) in enumerate(zip(pieces, clocks, values, strict=True)):
-            if grad.size != piece.value.size or grad.dtype != piece.key.dtype:
-                values = [*values[:i], _decompressed(piece, grad), *values[i + 1 :]]
-            self.check_round(piece, rank, clock)
-        if push.portions:
-            self._check_portions(rank, push.portions, pieces, clocks)
-        if self.guard != "off":
-            self.look_for_nan(rank, clocks, values, pieces)
-        pending = self.begin(sender, push.seq, push.ack, pieces if pulls else None)
-        pending.group = group
-        ranks, each = self._ranks, self.each
-        for piece, clock, grad in zip(pieces, clocks, values, strict=True):
-            if not piece.knows(rank, clock):
-                piece.put(rank, clock, grad, ranks, push.portions)
-                if piece.key.rule is None:
-                    piece.settle(ranks, each, self.apply)
-                elif each or piece.is_due(ranks):
-                    whole.settle(piece.key.pieces(), ranks, each, self.apply_whole)
-                if piece.clock > self.step_clock:
-                    self.step_clock = piece.clock
-        for piece, clock in zip(pieces, clocks, strict=True):
-            if not piece.has(rank, clock + 1):
-                piece.waiting.append((rank, clock + 1, pending))
-                pending.missing += 1
-        if isinstance(push, PushPull):
-            self.wait_for_clocks(pieces, push.min_clocks[: len(pieces)], pending)
-        pending.one_is_there()
-
-    def check_push(self, push: Push | PushPull | PushRows) -> None:
-        """Whether a push is of this time, and may ask for its durability. Raises Refused."""
-        assert self._view is not None, "a worker was admitted without a View"
-        if push.epoch < self._view.fence:
-            raise Refused(
-                "stale-epoch",
-                f"a push of epoch {push.epoch} came after a change; now it is {self._view.epoch}",
-            )
-        if not ACK_APPLIED <= push.ack <= self.max_ack:
-            raise Refused("unsupported", _ack_is_too_high(push.ack, self.where))
-
-    def check_round(self, piece: Slice, rank: int, clock: int) -> None:
-        """Whether a worker may push to this round of a slice. Raises Refused."""
-        if clock < piece.clock:
-            if not piece.knows(rank, clock):
-                raise Refused("stale-round", f"round {clock} of {piece.key.label} closed; now {piece.clock}")
-        elif (
-            clock - (applied := piece.applied.get(rank, 0) if self.each else piece.clock) >= MAX_ROUNDS_AHEAD
-        ):
-            raise Refused(
-                "bad-value",
-                f"round {clock} of {piece.key.label} is too far ahead: {applied} are applied, "
-                f"and {MAX_ROUNDS_AHEAD} may be open",
-            )
-        if self.updates.rule is None:
-            if self.each:
-                raise Refused(
-                    "bad-value",
-                    f"{piece.key.label}: pushing asynchronously needs an optimizer on the servers; "
-                    "call set_optimizer first",
-                )
-        elif piece.key.dtype.kind != "f":
-            raise Refused(
-                "bad-value", f"{piece.key.label} is {piece.key.dtype.name}; an optimizer needs floats"
-            )
-        elif piece.key.rule is not None and (missing := piece.key.missing()):
-            raise Refused("bad-value", f"{self.updates.rule.name} {missing}")
-
     def put(self, piece: Slice, rank: int, clock: int, grad: Any) -> None:
         """Add a push to its round, unless it is known."""
         if not piece.knows(rank, clock):
-            piece.put(rank, clock, grad, self._ranks)
+            piece.put(rank, clock, grad, self.ranks)
             self._settle(piece)
-
-    def _check_portions(
-        self, rank: int, portions: Sequence[int], pieces: list[Slice], clocks: Sequence[int]
-    ) -> None:
-        for piece, clock in zip(pieces, clocks, strict=True):
-            if piece.knows(rank, clock) or piece.key.is_averaged:
-                continue
-            if len(piece.portions.bounds) > _MAX_BOUNDS:
-                raise Refused(
-                    "bad-value",
-                    f"{piece.key.label}: the portions of the data that it holds are more than {_MAX_BOUNDS // 2} runs; "
-                    "number them from 0 in the order in which they are handed out",
-                )
-            if 0 < (num := piece.num_here(portions)) < len(portions):
-                raise Refused(
-                    "bad-value",
-                    f"{piece.key.label}: {num} of the {len(portions)} portions of a push are in it already, the "
-                    "others not; one gradient cannot be divided",
-                )
-
-    def look_for_nan(self, rank: int, clocks: Sequence[int], values: Tensors, pieces: list[Slice]) -> None:
-        for piece, clock, grad in zip(pieces, clocks, values, strict=True):
-            # a sum of finite numbers may overflow, but one of others is never finite: most are read once
-            with np.errstate(all="ignore"):
-                if grad.dtype.kind != "f" or math.isfinite(float(grad.sum())):
-                    continue
-            num = grad.size - int(np.isfinite(grad).sum())
-            if num and not piece.knows(rank, clock):
-                text = (
-                    f"worker {rank} pushed {num} of {grad.size} elements that are NaN or infinite, to "
-                    f"{piece.key.label} in round {clock}"
-                )
-                if self.guard == "refuse":
-                    raise Refused("bad-value", f"{text}; PSDIST_GUARD=refuse does not take them")
-                self._num_warned += 1
-                if self._num_warned & (self._num_warned - 1) == 0:  # the 1st, 2nd, 4th, ...
-                    self.warnings.append(f"{text} ({self._num_warned} such so far)")
-
-    def _pull(self, sender: Destination, pull: Pull) -> None:
-        if self.is_pending(sender, pull.seq):
-            return
-        group = self.group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
-        if group is not None and (one := group.form()) is not None:
-            pieces = [one]
-        else:
-            group = None
-            pieces = self._locate("Pull", pull.keys, pull.offsets, len(pull.min_clocks))
-        pending = self.begin(sender, pull.seq, 0, pieces)
-        pending.group = group
-        self.wait_for_clocks(pieces, pull.min_clocks[: len(pieces)], pending)
-        pending.one_is_there()
 
     # --- groups ------------------------------------------------------------------------------------
 
@@ -667,7 +386,7 @@ class Shard:
                     self._groups.clear()
                 self._groups[place] = None
                 return None
-            group = self._groups[place] = Group(self._locate("a list", keys, offsets, num))
+            group = self._groups[place] = Group(self.locate("a list", keys, offsets, num))
         return group
 
     def _dissolve(self, group: Group) -> None:
@@ -735,9 +454,9 @@ class Shard:
 
     def _settle(self, piece: Slice) -> None:
         if piece.key.rule is None:
-            piece.settle(self._ranks, self.each, self.apply)
+            piece.settle(self.ranks, self.each, self.apply)
         else:
-            whole.settle(piece.key.pieces(), self._ranks, self.each, self.apply_whole)
+            whole.settle(piece.key.pieces(), self.ranks, self.each, self.apply_whole)
         self.step_clock = max(self.step_clock, piece.clock)
 
     # --- replying ----------------------------------------------------------------------------------
@@ -748,6 +467,10 @@ class Shard:
     def begin(self, sender: Destination, seq: int, ack: int, pieces: list[Slice] | None) -> _Pending:
         pending = self._pending[sender, seq] = _Pending(self, sender, seq, ack, pieces)
         return pending
+
+    def forget(self, sender: Destination, seq: int) -> None:
+        """The request that was begun is refused."""
+        del self._pending[sender, seq]
 
     def _finish(self, pending: _Pending) -> None:
         if self._pending.pop((pending.sender, pending.seq), None) is None:
@@ -791,7 +514,7 @@ class Shard:
                         self.effects.append(Rewritten([part]))
                 case SetState():
                     num = len(message.counts)
-                    pieces = self._locate("SetState", message.keys, message.offsets, num)
+                    pieces = self.locate("SetState", message.keys, message.offsets, num)
                     self.updates.set_state(message, pieces)
                     if self.effects is not None:
                         self.effects.append(Rewritten(_with_siblings(pieces)))
@@ -817,7 +540,7 @@ class Shard:
         if (part := tables.named(self, message)) is not None:
             self._out.append((sender, tables.get_states(part, message)))
             return
-        pieces = self._locate("GetState", message.keys, message.offsets, len(message.keys))
+        pieces = self.locate("GetState", message.keys, message.offsets, len(message.keys))
         self._out.append((sender, self.updates.get_state(message, pieces)))
 
     def _tell_portions(self, sender: Destination, message: GetPortions) -> None:
@@ -850,7 +573,7 @@ class Shard:
             pieces = list(key.slices.values()) if key is not None else []
             for piece in pieces:
                 piece.applied[rank] = max(piece.applied.get(rank, 0), clock)
-                piece.regroup(self._ranks)
+                piece.regroup(self.ranks)
             for piece in pieces:
                 self._settle(piece)
 
@@ -858,7 +581,7 @@ class Shard:
 
     def count(self) -> None:
         """Slices were put in from outside."""
-        self._nbytes = sum(piece.value.nbytes for piece in self.slices.values())
+        self.value_nbytes = sum(piece.value.nbytes for piece in self.slices.values())
         self.updates.count(self.slices.values())
         self.step_clock = max((piece.clock for piece in self.slices.values()), default=0)
 
@@ -870,7 +593,7 @@ class Shard:
         self._connections.clear()
         self._pending.clear()
         self.declared.clear()
-        for piece in self._slices.values():
+        for piece in self.held.values():
             piece.rounds.clear()
             piece.waiting.clear()
 
@@ -878,7 +601,7 @@ class Shard:
         """Do what a worker asked this shard's primary for. Raises Refused."""
         self._out = []
         if isinstance(asked.message, Init):
-            self._init(SCHEDULER, asked.rank, asked.message)
+            arrays.init_slices(self, SCHEDULER, asked.rank, asked.message)
             self._pending.clear()
         elif isinstance(asked.message, InitRows):
             tables.init_rows(self, SCHEDULER, asked.rank, asked.message)
@@ -892,42 +615,6 @@ def _with_siblings(pieces: list[Slice]) -> list[Slice]:
         keys = {piece.key.number: piece.key for piece in pieces}
         return [piece for key in keys.values() for piece in key.pieces()]
     return pieces
-
-
-def _is_finite(array: Tensor) -> bool:
-    """Whether all are finite; of numbers whose sum overflows, it may be said that not."""
-    with np.errstate(all="ignore"):
-        return array.dtype.kind != "f" or math.isfinite(float(array.sum()))
-
-
-def _ack_is_too_high(ack: int, where: str) -> str:
-    if ack == ACK_ON_DISK:
-        return (
-            f"{where} acknowledges no push as on disk (3): a snapshot holds what was applied until its round, and no "
-            "more; what is safe in other servers' memory is acknowledged as replicated (2), with --replicas 1"
-        )
-    return f"{where} acknowledges what is applied (1), not level {ack}; replicas are made by --replicas 1"
-
-
-def _decompressed(piece: Slice, grad: Tensor) -> Tensor:
-    """What a push of bytes to an array of float32 means. Raises Refused."""
-    if grad.dtype != np.uint8 or piece.key.dtype != np.float32:
-        raise Refused("bad-value", _misfit(piece, grad))
-    from psdist.kvstore.compress import unpack  # only now: with the store comes much else
-
-    try:
-        return unpack(grad, piece.value.size)
-    except (BadValue, ConfigError) as e:
-        raise Refused("bad-value", f"{piece.key.label}: {e}") from None
-
-
-def _misfit(piece: Slice, grad: Tensor) -> str:
-    key = piece.key
-    where = "" if piece.value.size == key.num_elements else f" in its slice at {piece.offset}"
-    return (
-        f"{key.label} is {key.dtype.name} {key.shape}: {piece.value.size} elements{where}; "
-        f"the push has {grad.size} of {grad.dtype.name}"
-    )
 
 
 def _another(hello: Hello, member: Member) -> str:

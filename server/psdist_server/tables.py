@@ -28,6 +28,7 @@ from psdist.wire.messages import (
     key_number,
 )
 
+from .checks import check_push, check_round, look_for_nan
 from .parts import TablePart, part_place
 from .rounds import Key
 from .updates import Refused
@@ -119,12 +120,12 @@ def push_rows(shard: Shard, sender: Destination, rank: int, push: PushRows) -> N
     """Add rows to a round."""
     if shard.is_pending(sender, push.seq):
         return
-    shard.check_push(push)
+    check_push(shard, push)
     part = _part(shard, push.key, push.part)
     rows = _rows(part, push.values)
-    shard.check_round(part, rank, push.clock)
+    check_round(shard, part, rank, push.clock)
     if shard.guard != "off":
-        shard.look_for_nan(rank, [push.clock], [rows.data], [part])
+        look_for_nan(shard, rank, [push.clock], [rows.data], [part])
     pending = shard.begin(sender, push.seq, push.ack, None)
     shard.put(part, rank, push.clock, rows)
     if not part.has(rank, push.clock + 1):

@@ -31,9 +31,9 @@ class Kept:
         shard.max_ack = m.ACK_REPLICATED
         self.primary = Primary(0, shard)
         self.backup = Backup(Shard("job"))
-        assert shard._view is not None
+        assert shard.view is not None
         place = m.Placement(0, (1,), ())
-        self.carry(self.primary.take_view(shard._view, place, {1: self.link}, 0.0))
+        self.carry(self.primary.take_view(shard.view, place, {1: self.link}, 0.0))
 
     def carry(self, out: Out) -> Out:
         others: Out = []

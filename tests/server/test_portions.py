@@ -126,7 +126,7 @@ def test_copies_and_snapshots_hold_them_too() -> None:
         Link(b"s%d" % i, m.Member("server", i, 0, 9, ""), m.Hello(0, 1, "j", "server", 0, 0, 8, ""), 0.0)
         for i in range(2)
     ]
-    view = primary.shard._view
+    view = primary.shard.view
     assert view is not None
     out = primary.take_view(view, m.Placement(0, (1,), ()), {1: links[0]}, 0.0)
     for rank in range(2):

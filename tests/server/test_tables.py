@@ -252,8 +252,8 @@ def test_a_copy_that_comes_in_portions_while_training_goes_on_is_the_table(
     link = Link(b"l", m.Member("server", 1, 0, 2, ""), hello, 0.0)
     ((_, greeting),) = link.greet(0.0)
     link.step(m.Welcome(greeting.seq, 1, 1.0, 8.0, 0.0), 0.0)
-    assert shard._view is not None
-    out = primary.take_view(shard._view, m.Placement(0, (1,), ()), {1: link}, 0.0)
+    assert shard.view is not None
+    out = primary.take_view(shard.view, m.Placement(0, (1,), ()), {1: link}, 0.0)
     queue = [message for to, message in out if to == b"l"]
     clock, num = 3, 0
     while queue:
@@ -291,8 +291,8 @@ def test_states_that_are_put_back_reach_the_copy_and_wrong_ones_change_nothing()
     )
     ((_, greeting),) = link.greet(0.0)
     link.step(m.Welcome(greeting.seq, 1, 1.0, 8.0, 0.0), 0.0)
-    assert shard._view is not None
-    out = primary.take_view(shard._view, m.Placement(0, (1,), ()), {1: link}, 0.0)
+    assert shard.view is not None
+    out = primary.take_view(shard.view, m.Placement(0, (1,), ()), {1: link}, 0.0)
     ((_, states),) = shard.step(b"w", m.GetState(50, [KEY], [0]), 0.0)
     assert isinstance(states, m.States)
     ids, mean, var = states.values
