@@ -57,7 +57,7 @@ def psdist_worker(only):
             if name == ROWS:
                 import psdist as mx
 
-                return exchange_rows(mx, kv)
+                return exchange_rows(mx, kv, ROWS)
             names = [f"{name}:{i}" for i in range(keys)]
             grads = [np.ones(size, np.float32) for _ in names]
             outs = [np.empty(size, np.float32) for _ in names]
@@ -77,7 +77,7 @@ def mxnet_worker(only):
 
     def prepare(name, keys, size):
         if name == ROWS:
-            return exchange_rows(mx, kv)
+            return exchange_rows(mx, kv, first[0] + 1_000_000)
         numbers = list(range(first[0], first[0] + keys))
         first[0] += keys
         grads = [mx.nd.ones((size,)) for _ in numbers]
@@ -93,11 +93,11 @@ def mxnet_worker(only):
     return measure(prepare, kv._barrier, only, has_rows=True)
 
 
-def exchange_rows(mx, kv):
+def exchange_rows(mx, kv, key):
     """A round on a table: push the gradient of some rows, pull others; the two libraries have one API."""
     num_rows, (num, width, _) = 1_000_000, WORK[ROWS]
     shape = (num_rows, width)
-    kv.init(999_999, mx.nd.ones(shape).tostype("row_sparse"))
+    kv.init(key, mx.nd.ones(shape).tostype("row_sparse"))
     kv.set_optimizer(mx.optimizer.SGD(learning_rate=0.1))
     rng = np.random.default_rng(kv.rank)
     steps = []
@@ -112,8 +112,8 @@ def exchange_rows(mx, kv):
 
     def exchange():
         i = next(count)
-        kv.push(999_999, steps[i % 4][0])
-        kv.row_sparse_pull(999_999, out=out, row_ids=steps[(i + 1) % 4][1])
+        kv.push(key, steps[i % 4][0])
+        kv.row_sparse_pull(key, out=out, row_ids=steps[(i + 1) % 4][1])
         mx.nd.waitall()
 
     return exchange
