@@ -42,6 +42,9 @@ class Spec:
 _LONG = 16  # keys in a list that is worth remembering
 
 
+_held = operator.attrgetter("_data")
+
+
 class _Known:
     """A list of keys, each with one array, that was found good; when it comes again, it is the same `pairs`."""
 
@@ -58,8 +61,11 @@ class _Known:
             return False
         if key != self.keys:
             return False
-        arrays = [v if type(v) is np.ndarray else getattr(v, "_data", None) for v in value]
-        return all(map(operator.is_, arrays, self.arrays))
+        try:
+            arrays = value if type(value[0]) is np.ndarray else map(_held, value)
+            return all(map(operator.is_, arrays, self.arrays))
+        except AttributeError:  # some of both kinds
+            return False
 
 
 class KVStore(ABC):

@@ -31,6 +31,7 @@ import numpy as np
 
 from .. import errors
 from . import messages
+from .kinds import Column
 from .messages import MESSAGES, VERSION, Ints, Message, Numbers, Tensor, Tensors
 
 __all__ = [
@@ -128,6 +129,8 @@ _ONE: Final = struct.Struct("<Q")  # most columns have one number, or very many
 
 
 def _write_column(column: Ints) -> bytes:
+    if type(column) is Column:
+        return column.packed
     if len(column) == 1:
         return _ONE.pack(column[0])
     return struct.pack(f"<{len(column)}Q", *column)
@@ -510,8 +513,9 @@ def _read_same(
 ) -> Tensors:
     size = dtype.itemsize
     limit = PACKED // size
-    small = [n for n in lengths if n <= limit]
-    _check_frames(name, sum(small) * size, bool(small), [n * size for n in lengths if n > limit], frames, seq)
+    small = lengths if max(lengths, default=0) <= limit else [n for n in lengths if n <= limit]
+    large = [n * size for n in lengths if n > limit] if len(small) < len(lengths) else []
+    _check_frames(name, sum(small) * size, bool(small), large, frames, seq)
     rest = iter(frames[2:] if small else frames[1:])
     pack = np.frombuffer(frames[1], dtype) if small and memoryview(frames[1]).nbytes else np.empty(0, dtype)
     if small and len(small) == len(lengths):

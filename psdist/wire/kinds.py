@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import errors
@@ -20,6 +21,7 @@ __all__ = [
     "NOBODY",
     "SENDERS",
     "VERSION",
+    "Column",
     "ErrorCode",
     "Ints",
     "Numbers",
@@ -57,6 +59,38 @@ ErrorCode = Literal[
 Tensor = NDArray[Any]  # on the wire: one-dimensional, C-contiguous, dtype of codec.DTYPES
 Tensors = Sequence[Tensor]
 Ints = Sequence[int]  # a column of unsigned 64-bit numbers
+
+
+class Column(Sequence[int]):
+    """A column whose bytes are made: of a message that is sent again and again, or of numbers from NumPy."""
+
+    __slots__ = ("_numbers", "packed")
+
+    def __init__(self, numbers: Ints | NDArray[Any]) -> None:
+        array = np.asarray(numbers, "<u8")
+        self.packed: Final = array.tobytes()
+        self._numbers: tuple[int, ...] | None = None  # rarely wanted
+
+    def numbers(self) -> tuple[int, ...]:
+        """As decoding gives it."""
+        if self._numbers is None:
+            self._numbers = tuple(np.frombuffer(self.packed, "<u8").tolist())
+        return self._numbers
+
+    def __len__(self) -> int:
+        return len(self.packed) >> 3
+
+    @overload
+    def __getitem__(self, i: int) -> int: ...
+    @overload
+    def __getitem__(self, i: slice) -> tuple[int, ...]: ...
+    def __getitem__(self, i: int | slice) -> int | tuple[int, ...]:
+        return self.numbers()[i]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers())
+
+
 Numbers = dict[str, float | int | bool | str | None]
 
 _ERROR_CLASSES: Final[dict[str, type[errors.PSError]]] = {

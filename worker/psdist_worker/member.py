@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -167,7 +167,7 @@ class MemberStore(KVStore):
         window = self._settings.window_nbytes
 
         def has_room() -> bool:
-            rounds = max([info.clock - info.acknowledged for info in layout.infos], default=0)
+            rounds = layout.num_open
             return not rounds or (rounds < ahead and self._unacked_nbytes < window)
 
         if has_room():
@@ -182,15 +182,14 @@ class MemberStore(KVStore):
                 )
         self._check()
 
-    def _acknowledged(self, infos: Iterable[KeyInfo], error: PSError | None, nbytes: int = 0) -> None:
+    def _acknowledged(self, layout: Layout | None, error: PSError | None, nbytes: int = 0) -> None:
         with self._acks:
             self._in_flight -= 1
             self._unacked_nbytes -= nbytes
             if error is not None:
                 self._error = self._error or error
-            else:
-                for info in infos:
-                    info.acknowledged += 1
+            elif layout is not None:
+                layout.acknowledge()
             self._acks.notify_all()
 
     def _check(self) -> None:

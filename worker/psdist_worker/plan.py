@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,16 @@ from psdist.kvstore.partition import Slice, partition
 from psdist.wire import key_name, key_number
 from psdist.wire import messages as m
 from psdist.wire.codec import PACKED
+from psdist.wire.kinds import Column, Ints
 
 __all__ = [
+    "LONG",
     "Array",
     "KeyInfo",
     "Layout",
     "Layouts",
     "Piece",
+    "Rounds",
     "begin_together",
     "init_messages",
     "key_info",
@@ -41,6 +44,31 @@ _BATCH_SLICES = 2048  # in one message: the server decodes one while the next is
 _INIT_SLICES = 512  # in one Init, whose names are a list: the codec allows 1024
 
 
+LONG = (
+    16  # keys in a list: from so many on it is worth remembering, and NumPy counts rounds quicker than a loop
+)
+
+
+class Rounds:
+    """How far keys are, side by side: a step of ten thousand small keys counts in one operation."""
+
+    CAPACITY = 1 << 20  # memory that nobody has written to costs nothing
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.clock = np.zeros(capacity, np.int64)  # rounds that this worker has pushed
+        self.acknowledged = np.zeros(capacity, np.int64)  # of them, how many the servers have applied
+        self._used = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._used == len(self.clock)
+
+    def place(self) -> int:
+        """The place of one more key."""
+        self._used += 1
+        return self._used - 1
+
+
 @dataclass(slots=True)
 class KeyInfo:
     """A key that this worker has initialised."""
@@ -51,8 +79,33 @@ class KeyInfo:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     slices: tuple[Slice, ...]
-    clock: int = 0  # rounds that this worker has pushed
-    acknowledged: int = 0  # of them, how many the servers have applied
+    rounds: Rounds = field(default_factory=lambda: Rounds(1))
+    at: int = field(init=False)  # its place there
+
+    def __post_init__(self) -> None:
+        self.at = self.rounds.place()
+
+    @property
+    def clock(self) -> int:
+        """Rounds that this worker has pushed."""
+        return int(self.rounds.clock[self.at])
+
+    @property
+    def acknowledged(self) -> int:
+        """Of them, how many the servers have applied."""
+        return int(self.rounds.acknowledged[self.at])
+
+    def begin(self, clock: int) -> None:
+        """The next push is of round `clock`."""
+        self.rounds.clock[self.at] = self.rounds.acknowledged[self.at] = clock
+
+    def count(self) -> None:
+        """A round is pushed."""
+        self.rounds.clock[self.at] += 1
+
+    def acknowledge(self) -> None:
+        """A round is applied."""
+        self.rounds.acknowledged[self.at] += 1
 
 
 def key_info(
@@ -65,6 +118,7 @@ def key_info(
     num_shards: int = 0,
     together: bool = False,
     averaged: bool = False,
+    rounds: Rounds | None = None,
 ) -> KeyInfo:
     """A new key, cut into slices: spread over the servers and their shards, or `together` in one."""
     name = key_name(key, averaged=averaged)
@@ -73,7 +127,7 @@ def key_info(
     slices = partition(
         number, size, itemsize, num_servers, slice_nbytes, num_shards=num_shards, together=together
     )
-    return KeyInfo(key, name, number, shape, dtype, slices)
+    return KeyInfo(key, name, number, shape, dtype, slices, rounds or Rounds(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +136,13 @@ class Piece:
 
     server: int
     items: list[int]  # which key of the layout
-    numbers: list[int]
-    offsets: list[int]
+    numbers: Column
+    offsets: Column
     ends: list[int]
     is_whole: bool  # each slice is all of its key: nothing to cut
     is_small: bool  # several, of one dtype, which share the common frame
     lengths: tuple[int, ...]
+    at: NDArray[np.int64]  # the place of each slice's key in the rounds
 
 
 class Layout:
@@ -97,11 +152,48 @@ class Layout:
         self.infos = list(infos)
         self.keys = [info.key for info in infos]
         self.pieces = list(_pieces(self.infos))
+        self.nbytes = sum(math.prod(info.shape) * info.dtype.itemsize for info in infos)
+        one = infos[0].rounds if infos else None
+        is_long = len(infos) >= LONG and all(info.rounds is one for info in infos)
+        self._rounds = one if is_long else None  # of all: else a loop counts
+        self._at = np.array([info.at for info in infos], np.int64)
 
-    def clocks(self, piece: Piece) -> list[int]:
-        """The clock that the next push of each slice carries; also how many rounds its pull must show."""
+    def clocks(self, piece: Piece, behind: int = 0) -> Ints:
+        """The clock that the next push of each slice carries; so many rounds less, how many its pull must show."""
+        if self._rounds is not None:
+            return Column(np.maximum(self._rounds.clock[piece.at] - behind, 0))
         infos = self.infos
-        return [infos[i].clock for i in piece.items]
+        return [max(infos[i].clock - behind, 0) for i in piece.items]
+
+    @property
+    def newest(self) -> int:
+        """The highest of the clocks."""
+        if self._rounds is not None:
+            return int(self._rounds.clock[self._at].max())
+        return max([info.clock for info in self.infos], default=0)
+
+    @property
+    def num_open(self) -> int:
+        """How many rounds of a key are pushed and not acknowledged, at most."""
+        if self._rounds is not None:
+            return int((self._rounds.clock[self._at] - self._rounds.acknowledged[self._at]).max())
+        return max([info.clock - info.acknowledged for info in self.infos], default=0)
+
+    def count(self) -> None:
+        """A round of each is pushed."""
+        if self._rounds is not None:
+            self._rounds.clock[self._at] += 1
+        else:
+            for info in self.infos:
+                info.count()
+
+    def acknowledge(self) -> None:
+        """A round of each is applied."""
+        if self._rounds is not None:
+            self._rounds.acknowledged[self._at] += 1
+        else:
+            for info in self.infos:
+                info.acknowledge()
 
     def describe(self, piece: Piece, clock: int) -> str:
         """The keys of a piece, for an error message."""
@@ -189,12 +281,13 @@ def _piece(infos: Sequence[KeyInfo], server: int, slices: Sequence[tuple[int, Sl
     return Piece(
         server,
         [i for i, _ in slices],
-        [infos[i].number for i, _ in slices],
-        [s.offset for _, s in slices],
+        Column([infos[i].number for i, _ in slices]),
+        Column([s.offset for _, s in slices]),
         [s.offset + s.length for _, s in slices],
         all(len(infos[i].slices) == 1 for i, _ in slices),
         len(slices) > 1
         and len({infos[i].dtype for i, _ in slices}) == 1
         and all(s.length * infos[i].dtype.itemsize <= PACKED for i, s in slices),
         tuple([s.length for _, s in slices]),
+        np.array([infos[i].at for i, _ in slices], np.int64),
     )

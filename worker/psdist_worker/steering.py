@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from psdist.wire import messages as m
 from . import states
 from .client import Call, Reply, Request
 from .member import MemberStore
-from .plan import KeyInfo, Layout
+from .plan import Layout
 from .rates import Rates
 from .tables import Tables
 
@@ -89,15 +88,15 @@ class SteeringStore(MemberStore):
             self._ask_servers(lambda: m.SetStaleness(self._client.next_seq(), staleness), "set_staleness")
         self._staleness = staleness
 
-    def _new_rates(self, infos: Sequence[KeyInfo]) -> list[Request]:
+    def _new_rates(self, layout: Layout) -> list[Request]:
         """What the servers must know before the next round of these keys."""
-        hyper = self._rates.for_round(max([info.clock for info in infos], default=0))
+        hyper = self._rates.for_round(layout.newest)
         if hyper is None or not self._client.leads:
             return []
         from_round, lr, wd = hyper
 
         def done(call: Call) -> None:
-            self._acknowledged((), call.error)
+            self._acknowledged(None, call.error)
 
         with self._acks:
             self._in_flight += 1

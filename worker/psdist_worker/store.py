@@ -22,19 +22,18 @@ from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
 from psdist.table import Evict, First, Rows
 from psdist.wire import messages as m
-from psdist.wire.codec import DTYPES, PACKED, Packed, draft
+from psdist.wire.codec import DTYPES, PACKED, draft
 
 from .client import Call, Request
 from .member import Wait, keys_text
-from .memory import Buffers, Targets
-from .plan import Array, KeyInfo, Layout, Layouts, Piece, init_messages, key_info, slices_of
+from .memory import Buffers, Sources, Targets
+from .plan import LONG, Array, KeyInfo, Layout, Layouts, Piece, Rounds, init_messages, key_info, slices_of
 from .steering import SteeringStore
 from .tables import Tables
 
 __all__ = ["DistKVStore", "create"]
 
 _SSP_STALENESS = 4  # dist_ssp's, until set_staleness
-_LONG = 16  # keys in a list, from which on it is worth remembering
 _DTYPES = frozenset(DTYPES.values())
 
 
@@ -57,9 +56,16 @@ class DistKVStore(SteeringStore):
         super().__init__(kind, settings, staleness)
         self._tables = Tables(self)
         self._layouts = Layouts()
+        self._rounds = Rounds()  # of the keys that are initialised next
         self._buffers = Buffers(self._sharing.empty)
-        self._last_targets: tuple[Pairs | None, Targets] = None, Targets((), ())  # of a long list
-        self._last_flats: tuple[Pairs | None, list[Array]] = None, []  # likewise, where no copies are needed
+        # of the last long list, which training repeats
+        self._last_layout: tuple[Pairs | None, Layout] = None, Layout(())
+        self._last_fused: tuple[Pairs | None, Pairs | None] = None, None  # what was pushed and pulled at once
+        self._last_targets: tuple[Pairs | None, Targets] = None, Targets((), ())
+        self._last_sources: tuple[Pairs | None, Sources] = (
+            None,
+            Sources(()),
+        )  # likewise, where no copies are needed
         self._code: Code | None = None  # how gradients are compressed
         self._residuals: dict[Key, Array] = {}  # what compression has left over
 
@@ -170,6 +176,8 @@ class DistKVStore(SteeringStore):
                 raise ConfigError(f"init {key!r}: dtype {value.dtype.name}; servers hold {known}")
             client, nbytes = self._client, self._settings.slice_nbytes
             averaged = key in self._averaged
+            if self._rounds.is_full:
+                self._rounds = Rounds()
             infos.append(
                 key_info(
                     key,
@@ -180,10 +188,11 @@ class DistKVStore(SteeringStore):
                     num_shards=client.num_shards,
                     together=self._needs_whole,
                     averaged=averaged,
+                    rounds=self._rounds,
                 )
             )
         for info in infos:
-            info.clock = info.acknowledged = self._begins.get(info.number, 0)
+            info.begin(self._begins.get(info.number, 0))
         # a late worker's first values are those that the others have come to
         gives = self._client.leads and not all(info.number in self._begins for info in infos)
         flats = [np.ascontiguousarray(value).reshape(-1) for _, value in pairs] if gives else None
@@ -205,19 +214,20 @@ class DistKVStore(SteeringStore):
         layout = self._layout(pairs)
         self._wait_for_room(layout)
         buffers: list[Array] = []
-        flats = self._flats(layout, pairs, buffers, self._copied)
-        nbytes = self._checked_nbytes(layout, flats)
+        sources = self._sources(layout, pairs, buffers, self._copied)
+        self._check_values(layout, sources)
+        nbytes = layout.nbytes
 
         def done(call: Call) -> None:
             if call.error is None:
                 self._buffers.give_back(buffers)
-            self._acknowledged(layout.infos, call.error, nbytes)
+            self._acknowledged(layout, call.error, nbytes)
 
         call = Call(len(layout.pieces), self._settings.request_timeout_s, done)
         with self._lock:
-            requests = self._new_rates(layout.infos)
+            requests = self._new_rates(layout)
             for piece in layout.pieces:
-                requests.append(self._push_request(layout, piece, flats, call, priority))
+                requests.append(self._push_request(layout, piece, sources, call, priority))
             self._count(layout, nbytes)
             if any(request.draft.large for request in requests if request.draft is not None):
                 self._submit(requests)  # while the training goes on
@@ -245,7 +255,7 @@ class DistKVStore(SteeringStore):
         with self._lock:
             requests = []
             for piece in layout.pieces:
-                clocks = self._seen(layout.clocks(piece))
+                clocks = layout.clocks(piece, self._behind())
                 message = m.Pull(self._client.next_seq(), piece.numbers, piece.offsets, clocks)
                 requests.append(
                     Request(
@@ -263,29 +273,30 @@ class DistKVStore(SteeringStore):
         targets.finish()
 
     def _pushpull(self, pushed: Pairs, pulled: Pairs, priority: int) -> None:
-        if [key for key, _ in pushed] != [key for key, _ in pulled]:
+        if not self._have_same_keys(pushed, pulled):
             super()._pushpull(pushed, pulled, priority)
             return
         self._check()
         layout = self._layout(pushed)
         self._wait_for_room(layout)
         buffers: list[Array] = []
-        flats = self._flats(layout, pushed, buffers, self._summed)
-        nbytes = self._checked_nbytes(layout, flats)
+        sources = self._sources(layout, pushed, buffers, self._summed)
+        self._check_values(layout, sources)
+        nbytes = layout.nbytes
         targets = self._targets(layout, pulled)
         wait = Wait()
 
         def done(call: Call) -> None:
             if call.error is None:
                 self._buffers.give_back(buffers)
-            self._acknowledged(layout.infos, call.error, nbytes)
+            self._acknowledged(layout, call.error, nbytes)
             wait.wake(call)
 
         call = Call(len(layout.pieces), self._settings.request_timeout_s, done)
         with self._lock:
-            requests = self._new_rates(layout.infos)
+            requests = self._new_rates(layout)
             for piece in layout.pieces:
-                requests.append(self._push_request(layout, piece, flats, call, priority, targets))
+                requests.append(self._push_request(layout, piece, sources, call, priority, targets))
             self._count(layout, nbytes)
             has_turn = self._begin(requests)
         self._wait(call, wait, has_turn)
@@ -295,7 +306,7 @@ class DistKVStore(SteeringStore):
         self,
         layout: Layout,
         piece: Piece,
-        flats: list[Array],
+        sources: Sources,
         call: Call,
         priority: int,
         targets: Targets | None = None,
@@ -303,12 +314,11 @@ class DistKVStore(SteeringStore):
         view = self._client.view
         assert view is not None
         clocks = layout.clocks(piece)
-        slices = slices_of(piece, flats)
-        values: m.Tensors = slices
+        values: m.Tensors
         if self._code is not None:
-            values = self._compressed(layout, piece, slices, self._code)
-        elif piece.is_small:
-            values = Packed(np.concatenate(slices), piece.lengths)
+            values = self._compressed(layout, piece, slices_of(piece, sources.flats), self._code)
+        else:
+            values = sources.values(piece)
         seq = self._client.next_seq()
         message: m.Push | m.PushPull
         if targets is None:
@@ -323,7 +333,7 @@ class DistKVStore(SteeringStore):
                 values,
             )
         else:
-            seen = self._seen([clock + 1 for clock in clocks])
+            seen = layout.clocks(piece, self._behind(1))
             message = m.PushPull(
                 seq,
                 view.epoch,
@@ -343,26 +353,29 @@ class DistKVStore(SteeringStore):
         known, targets = self._last_targets
         if known is pairs:
             return targets
-        targets = Targets(layout.infos, [outs for _, outs in pairs])
-        if len(pairs) >= _LONG:
+        is_long = len(pairs) >= LONG
+        targets = Targets(layout.infos, [outs for _, outs in pairs], is_lasting=is_long)
+        if is_long:
             self._last_targets = pairs, targets
         return targets
 
-    def _flats(
+    def _sources(
         self,
         layout: Layout,
         pairs: Pairs,
         buffers: list[Array],
         flat: Callable[[KeyInfo, list[Array], list[Array]], Array],
-    ) -> list[Array]:
-        """What is pushed of each key, flat; in `buffers` are those that are copies."""
-        known, flats = self._last_flats
+    ) -> Sources:
+        """What is pushed of each key; in `buffers` are those arrays that are copies."""
+        known, sources = self._last_sources
         if known is pairs:
-            return flats
+            return sources
         flats = [flat(info, arrays, buffers) for info, (_, arrays) in zip(layout.infos, pairs, strict=True)]
-        if len(pairs) >= _LONG and not buffers and max(a.nbytes for a in flats) <= PACKED:
-            self._last_flats = pairs, flats
-        return flats
+        if len(pairs) >= LONG and not buffers and max(a.nbytes for a in flats) <= PACKED:
+            sources = Sources(flats, is_lasting=True)
+            self._last_sources = pairs, sources
+            return sources
+        return Sources(flats)
 
     def _compressed(self, layout: Layout, piece: Piece, slices: list[Array], code: Code) -> list[Array]:
         """The slices of a piece, the large ones of float32 in fewer bytes."""
@@ -378,38 +391,49 @@ class DistKVStore(SteeringStore):
             values.append(part)
         return values
 
+    def _have_same_keys(self, pushed: Pairs, pulled: Pairs) -> bool:
+        """Whether these are the same keys in the same order."""
+        known = self._last_fused
+        if known[0] is pushed and known[1] is pulled:
+            return True
+        if [key for key, _ in pushed] != [key for key, _ in pulled]:
+            return False
+        if len(pushed) >= LONG:
+            self._last_fused = pushed, pulled
+        return True
+
     def _layout(self, pairs: Pairs) -> Layout:
+        known, layout = self._last_layout
+        if known is pairs:
+            return layout
         infos = self._infos
-        return self._layouts.layout(
+        layout = self._layouts.layout(
             tuple([key for key, _ in pairs]), lambda: [infos[key] for key, _ in pairs]
         )
+        if len(pairs) >= LONG:
+            self._last_layout = pairs, layout
+        return layout
 
-    def _seen(self, clocks: list[int]) -> list[int]:
-        """The clocks that a value must have for this worker, which has pushed `clocks`."""
-        if self._staleness == 0:
-            return clocks
-        if self._staleness < 0:
-            return [0] * len(clocks)
-        return [max(0, clock - self._staleness) for clock in clocks]
+    def _behind(self, pushed: int = 0) -> int:
+        """How far behind this worker's clock, which grows by `pushed` first, a value that it reads may be."""
+        return self._staleness - pushed if self._staleness >= 0 else 1 << 62
 
-    def _checked_nbytes(self, layout: Layout, flats: list[Array]) -> int:
-        """The bytes of gradients. Raises BadValue for what cannot be compressed, before anything is: what is left of
-        one gradient must not move when the next one is refused."""
+    def _check_values(self, layout: Layout, sources: Sources) -> None:
+        """Raise BadValue for gradients that cannot be compressed, before anything is: what is left of one must not
+        move when the next one is refused."""
         if self._code is not None:
-            for info, flat in zip(layout.infos, flats, strict=True):
+            for info, flat in zip(layout.infos, sources.flats, strict=True):
                 if info.dtype == np.float32 and not np.isfinite(flat).all():
                     raise BadValue(
                         f"push {info.key!r}: NaN or infinity cannot be compressed ({self._code.name}); what the code "
                         "loses is added to the next gradient, so that it would stay for ever"
                     )
-        return sum(flat.nbytes for flat in flats)
 
     def _count(self, layout: Layout, nbytes: int) -> None:
         """A round of these keys is on its way."""
-        for info in layout.infos:
-            info.clock += 1
+        layout.count()
         client = self._client
-        client.step = max(client.step, max((info.clock for info in layout.infos), default=0))
+        client.step = max(client.step, layout.newest)
         client.nbytes += nbytes
         with self._acks:
             self._in_flight += 1

@@ -68,7 +68,7 @@ class Tables:
         name = key_name(key)
         info = KeyInfo(key, name, key_number(name), shape, dtype, ())
         begins = store._begins.get(info.number)
-        info.clock = info.acknowledged = begins or 0
+        info.begin(begins or 0)
         gives = store._client.leads and begins is None
         about = repr(key) + ("" if gives else ", given by the first worker")
         messages = list(self._init_messages(info, first, evict, rows if gives else None, gives))
@@ -151,13 +151,13 @@ class Tables:
         store._wait_for_room(layout)
 
         def done(call: Call) -> None:
-            store._acknowledged([info], call.error, rows.data.nbytes)
+            store._acknowledged(layout, call.error, rows.data.nbytes)
 
         client = store._client
         call = Call(client.num_shards, store._settings.request_timeout_s, done)
         with store._lock:
             assert client.view is not None
-            requests = store._new_rates([info])
+            requests = store._new_rates(layout)
             clock = info.clock
             for part, mine in enumerate(self._parts(info, rows)):
                 message = m.PushRows(
@@ -190,7 +190,7 @@ class Tables:
         messages = []
         takers: list[Callable[[Reply], None]] = []
         with store._lock:
-            seen = store._seen([info.clock])[0]
+            seen = max(info.clock - store._behind(), 0)
             for part, places in enumerate(split(ids, store._client.num_shards)):
                 if len(places):
                     mine = ids if len(places) == len(ids) else ids[places]
@@ -214,7 +214,7 @@ class Tables:
             assert isinstance(reply, m.RowValues), reply
             found.append([value.copy() for value in reply.values])  # they lie in the server's memory
 
-        seen = store._seen([info.clock])[0]
+        seen = max(info.clock - store._behind(), 0)
         servers = range(store._client.num_shards)
         store._ask_all(
             [(part, m.PullRows(store._client.next_seq(), info.number, part, seen, [])) for part in servers],

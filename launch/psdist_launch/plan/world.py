@@ -424,7 +424,7 @@ class _Worker:
             cost += way.key["script"] * len(piece.items) if len(piece.items) > 1 else 0.0
         if verb != "pull":
             for info in infos:
-                info.clock += 1
+                info.count()
 
         def made() -> None:
             for request in requests:

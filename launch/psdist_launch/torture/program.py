@@ -233,7 +233,7 @@ class Script:
             for spec in scenario.keys
         ]
         for info in self._infos:
-            info.clock = info.acknowledged = begins.get(info.number, 0)
+            info.begin(begins.get(info.number, 0))
         gives = client.leads and not all(info.number in begins for info in self._infos)
         flats = [scenario.initial[spec.key].copy() for spec in scenario.keys] if gives else None
         yield self.ask(list(init_messages(self._infos, flats, client.next_seq)))
@@ -316,7 +316,7 @@ class Script:
                 self._error = self._error or call.error
                 return
             for info in infos:
-                info.acknowledged += 1
+                info.acknowledge()
                 self.oracle.acknowledged(self.worker, info, what[info.key])
 
         call = self.call(len(layout.pieces), done)
@@ -347,7 +347,7 @@ class Script:
             requests.append(Request(piece.server, message, call, deliver=deliver))
         for info in infos:
             self.oracle.pushed(self.worker, info, what[info.key])
-            info.clock += 1
+            info.count()
         self.client.step = max(self.client.step, max(info.clock for info in infos))
         self._in_flight += 1
         self.worker.submit(requests)
@@ -390,14 +390,14 @@ class Script:
         self._in_flight -= 1
         self._error = self._error or call.error
 
-    def seen(self, clocks: list[int]) -> list[int]:
+    def seen(self, clocks: m.Ints) -> m.Ints:
         if self.staleness == 0:
             return clocks
         if self.staleness < 0:
             return [0] * len(clocks)
         return [max(0, clock - self.staleness) for clock in clocks]
 
-    def _reader(self, layout: Layout, piece: Piece, min_clocks: list[int]) -> Callable[[Reply], None]:
+    def _reader(self, layout: Layout, piece: Piece, min_clocks: m.Ints) -> Callable[[Reply], None]:
         """Shows what is read to the oracle."""
         places = list(zip(piece.numbers, piece.offsets, strict=True))
         promised = self.oracle.promised(places)

@@ -41,7 +41,7 @@ class Table:
         )
         shape = spec.num_rows, self._width
         self.info = KeyInfo(spec.key, name, number, shape, spec.dtype, slices)
-        self.info.clock = self.info.acknowledged = begins.get(number, 0)
+        self.info.begin(begins.get(number, 0))
         self._gives = script.client.leads and number not in begins
 
     def declare(self) -> Call:
@@ -82,7 +82,7 @@ class Table:
         def done(call: Call) -> None:
             script.finish(call)
             if call.error is None:
-                info.acknowledged += 1
+                info.acknowledge()
                 script.oracle.acknowledged(script.worker, info, clock)
 
         client = script.client
@@ -97,7 +97,7 @@ class Table:
             )
             requests.append(Request(part, push, call))
         script.oracle.pushed(script.worker, info, clock)
-        info.clock += 1
+        info.count()
         script.begin(requests)
 
     def pull(self) -> Call:
