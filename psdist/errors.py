@@ -5,6 +5,7 @@ A message names the thing, the values, what was wanted, and the way out where th
 """
 
 __all__ = [
+    "BadArgument",
     "BadIndex",
     "BadType",
     "BadValue",
@@ -41,6 +42,10 @@ class UnknownName(ConfigError, KeyError):
 
 class BadType(ConfigError, TypeError):
     """A value of a type that nothing can be made of."""
+
+
+class BadArgument(ConfigError, AssertionError):
+    """What MXNet answers with a bare AssertionError, as its text embeddings and SVRG do."""
 
 
 class NoSuchFile(PSError, FileNotFoundError):
