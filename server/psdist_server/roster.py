@@ -24,7 +24,8 @@ class Process:
     heard_at: float
     state: Literal["joining", "alive", "left", "dead"] = "joining"
     joined: int = 1  # the epoch of its first View
-    why: str = ""  # it is dead
+    why: str = ""  # it is dead, or was let go
+    is_dismissed: bool = False  # it was let go, and has not said that it heard so
     step: int = 0
     nbytes: int = 0
     num_keys: int = 0

@@ -156,7 +156,7 @@ class Scheduler:
         """What to send because time passed; sets `ended` when the job is over and everybody knows."""
         self._out = []
         if self.state in ("finished", "aborted"):
-            gone = self.state == "finished" and not any(p.here for p in self._roster)
+            gone = self.state == "finished" and not any(p.here or p.is_dismissed for p in self._roster)
             if gone or now >= self._end_at:
                 self.ended = End(0 if self.state == "finished" else 1, self.reason)
             return self._out
@@ -462,6 +462,7 @@ class Scheduler:
         free = [p for p in self._roster.of("server") if p.rank >= num and not self._places.needs(p.rank)]
         for process in free:
             process.state, process.why = "left", f"the job goes on with {num} servers"
+            process.is_dismissed = True
             self._out.append((process.sender, Finish(process.why)))
         if free:
             self._change()
@@ -512,6 +513,7 @@ class Scheduler:
     # --- leaving and dying ------------------------------------------------------------------------
 
     def _leave(self, process: Process, now: float) -> None:
+        process.is_dismissed = False
         if not process.here:
             return
         if self.state == "joining":
@@ -546,11 +548,15 @@ class Scheduler:
         self._waiting = {}
 
     def _lost(self, lost: Lost, now: float) -> None:
+        if lost.role not in self._roster.wanted:
+            return  # a scheduler that was here before this one
         process = self._roster.at(lost.role, lost.rank)
         if process is not None:
             if process.here:
                 self._fail(process, lost.why, now)
-        elif self.state == "joining":
+        elif (
+            self.state == "joining" and self._recall_at is None
+        ):  # else it is missed when the job is taken up
             name = who(lost.role, lost.rank)
             self._abort(f"{name} died before it joined ({lost.why})", lost.role, lost.rank, 0, now)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from psdist_server.scheduler import Scheduler
 
-from psdist.wire.messages import VERSION, Barrier, Done, Hello, Leave, Message, View, Welcome
+from psdist.wire.messages import VERSION, Alive, Barrier, Done, Hello, Leave, Lost, Message, View, Welcome
 
 JOB = "j"
 WHO = [("server", 0), ("worker", 0), ("worker", 1)]
@@ -80,3 +80,23 @@ def test_workers_that_leave_before_the_job_is_taken_up_have_left():
         assert scheduler.step(name("worker", rank), Leave(9), 1.0) == [(name("worker", rank), Done(9, 0))]
     come_back(scheduler, "server", 0)
     assert scheduler.state == "finished"
+
+
+def test_a_death_that_the_launcher_saw_while_members_come_back_is_judged_when_the_job_is_taken_up():
+    scheduler = Scheduler(
+        job=JOB,
+        num_workers=2,
+        num_servers=1,
+        now=0.0,
+        heartbeat_s=1.0,
+        dead_after_s=8.0,
+        start_timeout_s=60.0,
+        elastic=(1, 2),
+    )
+    scheduler.step(b"l", Hello(1, VERSION, JOB, "launcher", -1, 0, 900, ""), 1.0)
+    come_back(scheduler, "worker", 0)
+    assert scheduler.step(b"l", Lost(2, "worker", 1, "killed"), 1.5) == [(b"l", Done(2, 0))]
+    come_back(scheduler, "server", 0)
+    scheduler.step(b"worker0", Alive("worker", 0, 1, 3, 0, 0), 2.0)
+    scheduler.tick(9.0)
+    assert scheduler.state == "running"  # with worker 0 alone
