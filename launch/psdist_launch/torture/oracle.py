@@ -89,6 +89,7 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.violations: list[str] = []
         self.num_reads = 0
+        self.stepped_at = 0.0  # when a worker has last done a step
         self.is_finished = False  # the job, as it should be
         self._world = world
         scenario = self._scenario = world.scenario
@@ -154,7 +155,8 @@ class Oracle:
 
     def stepped(self, worker: WorkerProcess) -> None:
         """A worker has done one more step."""
-        self._stepped.setdefault(worker.name, []).append(self._world.events.now)
+        self.stepped_at = self._world.events.now
+        self._stepped.setdefault(worker.name, []).append(self.stepped_at)
 
     def read(
         self,

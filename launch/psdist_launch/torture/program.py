@@ -124,14 +124,14 @@ class Script:
     # --- training ---------------------------------------------------------------------------------
 
     def _train(self) -> Generator[Wait, None, None]:
-        scenario, random = self.scenario, self.worker.world.random
+        scenario = self.scenario
         yield from self._declare()
         like = self.rank % scenario.num_workers  # one more worker does as another does
         steps = scenario.programs[like]
         infos = self._infos if self.table is None else [*self._infos, self.table.info]
         begins = max([info.clock for info in infos], default=0)
         for i, step in list(enumerate(steps))[begins:]:
-            yield min(random.expovariate(1 / scenario.think_s[like]), 4 * scenario.think_s[like])
+            yield self._think_s(like)
             if step.staleness is not None:
                 yield from self._turn_dial(step.staleness)
             groups = [[info] for info in self._infos] if step.each_key else [self._infos]
@@ -163,7 +163,7 @@ class Script:
 
     def _train_portions(self) -> Generator[Wait, None, None]:
         """Learn from the portions that are this worker's, as psdist.io's PortionIter hands them out."""
-        scenario, random = self.scenario, self.worker.world.random
+        scenario = self.scenario
         yield from self._declare()
         like = self.rank % scenario.num_workers
         steps = scenario.programs[like]
@@ -182,7 +182,7 @@ class Script:
                 if not mine:
                     break
             portion = mine.pop(0)
-            yield random.expovariate(1 / scenario.think_s[like])
+            yield self._think_s(like)
             step = steps[self.step % len(steps)]
             yield from self._push(self._infos, self.step, step, portion)
             if step.pulls and not step.fuses:
@@ -197,6 +197,11 @@ class Script:
         call = Call(1, CLOSE_TIMEOUT_S, lambda call: None)
         self.worker.leave(call)
         yield call
+
+    def _think_s(self, like: int) -> float:
+        """How long a step computes: never as long as others would wait for it."""
+        mean_s = self.scenario.think_s[like]
+        return min(self.worker.world.random.expovariate(1 / mean_s), 4 * mean_s)
 
     def _deal(self, ranks: list[int]) -> Generator[Wait, None, list[int]]:
         found: list[Spans] = []

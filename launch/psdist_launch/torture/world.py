@@ -25,7 +25,7 @@ from .scenario import DEAD_AFTER_S, REQUEST_TIMEOUT_S, START_TIMEOUT_S, Scenario
 
 __all__ = ["Outcome", "World"]
 
-_PATIENCE_S: Final = START_TIMEOUT_S + REQUEST_TIMEOUT_S + 3 * DEAD_AFTER_S  # after the last fault
+_PATIENCE_S: Final = START_TIMEOUT_S + REQUEST_TIMEOUT_S + 3 * DEAD_AFTER_S  # after the last fault or step
 _MOST_EVENTS: Final = 200_000
 
 Note = Callable[[float, str], None]
@@ -153,7 +153,8 @@ class World:
         for process in self.processes[1:]:
             events.at(self.random.uniform(0.0, 0.1), process.begin)
         while any(process.is_there for process in self.processes) and events.step():
-            if events.now > self.faults.last_at + _PATIENCE_S or events.num_done > _MOST_EVENTS:
+            last_at = max(self.faults.last_at, self.oracle.stepped_at)
+            if events.now > last_at + _PATIENCE_S or events.num_done > _MOST_EVENTS:
                 break
         self.oracle.judge()
         workers = self.workers
