@@ -120,7 +120,8 @@ class View:
     there are `num_servers`, each on the server of its number, without a copy), `replicas` how many copies there
     should be. Slices are spread as over the `num_servers` with which the job began (see Shards). A newcomer to a
     running job has `joined` > 1, the epoch of its coming, and `meetings` says how often each barrier has opened
-    before. A member that has one tells it to the scheduler after Welcome."""
+    before. `run` tells this run of the job from all others, whatever its name. A member that has a View tells it to the
+    scheduler after Welcome."""
 
     epoch: int
     fence: int
@@ -132,6 +133,7 @@ class View:
     shards: tuple[Placement, ...] = ()
     joined: int = 1
     meetings: Numbers = field(default_factory=dict)
+    run: int = 0
 
 
 @message(4, senders="worker server scheduler")

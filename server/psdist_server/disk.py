@@ -112,13 +112,13 @@ class Disk:
     def _look(self) -> None:
         """Fill those steps of which it was told, after they were seen here, that a shard still holds nothing: what
         was told before may be older than the step."""
+        told, (empty, num_shards) = self._num_told, self._empty
         try:
-            steps = snapshot.begun(self._folder)
+            steps = snapshot.begun(self._folder, empty[0].run) if empty else []
         except (OSError, ValueError) as e:
             _log.debug("%s cannot be looked into: %s", self._folder, e)
             return
         self._seen_at = {step: self._seen_at.get(step, self._num_told) for step in steps}
-        told, (empty, num_shards) = self._num_told, self._empty
         ripe = [step for step in steps if self._is_closed or told >= self._seen_at[step] + 2]
         for nothing in empty:
             try:

@@ -27,6 +27,7 @@ or have had the time to; whoever has not is dead.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal, assert_never
 
 from psdist.wire.messages import (
@@ -121,6 +122,7 @@ class Scheduler:
         self.state: State = "joining"
         self.reason = ""
         self.epoch = 0
+        self._run = 0  # drawn from those with whom it began
         self.ended: End | None = None
         self._roster = Roster(num_workers, num_servers)
         self._replicas = max(0, min(replicas, num_servers - 1))
@@ -356,6 +358,8 @@ class Scheduler:
             for rank, process in self._roster.assign(role).items():
                 process.given, process.state = rank, "alive"
         self.state = "running"
+        tokens = " ".join(str(p.hello.token) for p in self._roster if p.here)
+        self._run = int.from_bytes(blake2b(tokens.encode(), digest_size=7).digest(), "big")
         self._places.begin(self._num_shards, is_empty=not self._is_restored)
         self._change()
 
@@ -380,7 +384,7 @@ class Scheduler:
         view, self._recall_at = self._recalled, None
         if view is None:
             return
-        self.state, self.epoch = "running", view.epoch
+        self.state, self.epoch, self._run = "running", view.epoch, view.run
         by_token = {p.hello.token: p for p in self._roster}
         missing = []
         for member in view.members:
@@ -487,6 +491,7 @@ class Scheduler:
             () if self._places.is_plain else self._places.placements(),
             process.joined,
             meetings,
+            self._run,
         )
 
     # --- together ---------------------------------------------------------------------------------

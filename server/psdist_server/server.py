@@ -11,6 +11,7 @@ A destination is a connection's routing id, or `SCHEDULER`, or one of `links`, t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -93,6 +94,7 @@ class Server:
         self._early: list[tuple[Destination, Hello]] = []
         self._num_lost = 0
         self._warnings: list[str] = []
+        self._num_taken = 0
         self._loose: list[Taken] = []  # snapshots of shards that were handed over since
 
     @property
@@ -233,12 +235,20 @@ class Server:
         taken += [one for primary in self.primaries.values() for one in primary.taken]
         for primary in self.primaries.values():
             primary.taken = []
-        return taken
+        return [self._marked(one) for one in taken]
 
     def empty(self) -> list[Taken]:
         """The shards served here that hold nothing, for snapshots that others begin."""
         empty = [one for one in self.primaries.values() if not one.shard.num_slices and not one.shard.tables]
-        return [Taken(one.number, 0, [settings_of(one.shard, 0, 0, one.number)]) for one in empty]
+        return [
+            self._marked(Taken(one.number, 0, [settings_of(one.shard, 0, 0, one.number)])) for one in empty
+        ]
+
+    def _marked(self, taken: Taken) -> Taken:
+        """Named for ever: another process may take the same shard at the same step, and this one again."""
+        self._num_taken += 1
+        run = self.view.run if self.view is not None else 0
+        return replace(taken, run=run, mark=f"{self._token:x}-{self._num_taken:x}")
 
     def _serve(self, number: int, view: View, place: Placement, is_first: bool) -> Primary:
         """Begin to serve a shard: with the copy that was kept, or as the job begins."""

@@ -1,10 +1,12 @@
 """Snapshots on disk: a shard's state as a file, all shards of one step as a folder with a manifest.
 
-    DIR/step-000000000100/shard-0000.psd   ...   manifest.json
+    DIR/step-000000000100/shard-0000-RUN-MARK.psd   ...   manifest.json
 
-A file is written beside, synced and renamed, and then the folder is synced: it is there whole, or not at all.
-Whoever finds that all shards of a step are there writes the manifest, and removes older snapshots; a step
-without a manifest does not count. Every frame has a digest, the file has one of them all, and the manifest
+A file is written beside, synced and renamed, and then the folder is synced: it is there whole, or not at all. Its
+name is used once: RUN is the job's run, and MARK the server process and which of its takings this is, so that a shard
+that two servers take at one step, because it changed hands, is two files, neither ever written again. Whoever finds that all
+shards of a step are there, of one run, writes the manifest, which names the files that count, and removes older
+snapshots; a step without a manifest does not count. Every frame has a digest, the file has one of them all, and the manifest
 names each file's: what is truncated, flipped or swapped is refused whole, naming file and offset.
 
 A file is a magic line and then records: a message of the protocol each, after the first, which says in JSON
@@ -21,6 +23,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import struct
 import sys
 import time
@@ -51,7 +54,8 @@ _COUNT: Final = struct.Struct("<I")
 _FRAME: Final = struct.Struct("<Q16s")
 _DIGEST_NBYTES: Final = 16
 _MAX_FRAMES: Final = 4096
-_MAX_ABOUT: Final = 4096  # bytes
+_MOST_TRIES: Final = 8  # at removing a folder
+_FILE: Final = re.compile(r"shard-(\d{4,9})(?:-([0-9a-f]{16})-[0-9a-f-]+)?\.psd")
 
 State = CopySettings | CopySlices | CopyRows  # what the records of a file are
 _MANIFEST: Final = "manifest.json"
@@ -69,9 +73,10 @@ class Snapshot:
     job: str
     step: int
     num_shards: int
-    files: dict[str, str]  # name: digest
+    files: dict[str, str]  # name: digest, in the order of the shards
     written_at: float
     nbytes: int
+    run: str = ""  # of the job; "" in those of before runs were told apart
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -85,17 +90,41 @@ def write(
     if isinstance(step, Path):
         step.mkdir(parents=True, exist_ok=True)
         _sync(step.parent)
-    about = {"job": job, "shard": taken.shard, "num_shards": num_shards, "step": taken.step}
-    path = step / _file_name(taken.shard)
+    run = _run_name(taken.run)
+    about = {"job": job, "run": run, "shard": taken.shard, "num_shards": num_shards, "step": taken.step}
+    path = step / f"shard-{taken.shard:04d}-{run}-{taken.mark}.psd"
     with _beside(path, points) as file:
         _write_records(file, about, taken.messages)
-    _complete(folder, step, job, num_shards, taken.step, keep, points)
+    _complete(folder, step, job, run, num_shards, taken.step, keep, points)
     return path
 
 
-def begun(folder: Folder) -> list[int]:
-    """The steps of which something is there, but not all."""
-    return [_number(step) for step in _steps(folder) if not (step / _MANIFEST).exists()]
+def begun(folder: Folder, run: int) -> list[int]:
+    """The steps of which something of this run is there, but not all."""
+    name = _run_name(run)
+    return [_number(step) for step in _steps(folder) if _files(step, name) and _run_of(step) != name]
+
+
+def _run_name(run: int) -> str:
+    return f"{run:016x}"
+
+
+def _files(step: Folder, run: str) -> dict[int, Folder]:
+    """A run's files in a step's folder, by shard; of several the last, by name."""
+    paths = step.children() if isinstance(step, Remote) else step.glob("shard-*.psd")
+    found = [(match, path) for path in paths if (match := _FILE.fullmatch(path.name)) is not None]
+    return {
+        int(match[1]): path for match, path in sorted(found, key=lambda one: one[1].name) if match[2] == run
+    }
+
+
+def _run_of(step: Folder) -> str:
+    """The run whose snapshot of this step is complete; "" when there is none, or its manifest cannot be read."""
+    path = step / _MANIFEST
+    try:
+        return str(json.loads(path.read_bytes())["run"]) if path.exists() else ""
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _number(step: Folder) -> int:
@@ -107,29 +136,8 @@ def fill(folder: Folder, job: str, num_shards: int, nothing: Taken, steps: Seque
     tell it when. It must have held nothing after they were begun. Raises OSError."""
     for step in _steps(folder):
         number = _number(step)
-        if number not in steps or (step / _file_name(nothing.shard)).exists():
-            continue
-        files = step.children() if isinstance(step, Remote) else list(step.glob("shard-*.psd"))
-        wanted = {"job": job, "num_shards": num_shards, "step": number}
-        if files and all(wanted.items() <= _about(path).items() for path in files):  # no other job's
+        if number in steps and nothing.shard not in _files(step, _run_name(nothing.run)):
             write(folder, job, num_shards, replace(nothing, step=number), keep)
-
-
-def _about(path: Folder) -> dict[str, Any]:
-    """What a shard's file says of itself, unchecked; nothing when it cannot be read."""
-    try:
-        with path.open() if isinstance(path, Remote) else open(path, "rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC or _COUNT.unpack(file.read(_COUNT.size)) != (1,):
-                return {}
-            nbytes, _ = _FRAME.unpack(file.read(_FRAME.size))
-            told = json.loads(file.read(min(nbytes, _MAX_ABOUT)))
-            return told if isinstance(told, dict) else {}
-    except (OSError, ValueError, struct.error):
-        return {}
-
-
-def _file_name(shard: int) -> str:
-    return f"shard-{shard:04d}.psd"
 
 
 @contextlib.contextmanager
@@ -196,19 +204,28 @@ def _digest(data: Any) -> bytes:
 
 
 def _complete(
-    folder: Folder, step: Folder, job: str, num_shards: int, number: int, keep: int, points: Failpoints | None
+    folder: Folder,
+    step: Folder,
+    job: str,
+    run: str,
+    num_shards: int,
+    number: int,
+    keep: int,
+    points: Failpoints | None,
 ) -> None:
-    """Write the manifest when all shards are there; then there is one snapshot too many, perhaps."""
-    paths = [step / _file_name(shard) for shard in range(num_shards)]
-    if not all(path.exists() for path in paths):
+    """Write the manifest when all shards are there; then there is one snapshot too many, perhaps. A manifest of this
+    run stays as it is."""
+    paths = _files(step, run)
+    if sorted(paths) != list(range(num_shards)) or _run_of(step) == run:
         return
     manifest = {
         "psdist snapshot": 1,
         "job": job,
+        "run": run,
         "step": number,
         "num_shards": num_shards,
         "written_at": time.time(),
-        "files": {path.name: _last_digest(path) for path in paths},
+        "files": {paths[shard].name: _last_digest(paths[shard]) for shard in sorted(paths)},
     }
     with _beside(step / _MANIFEST, points) as file:
         file.write(json.dumps(manifest, indent=1).encode())
@@ -232,10 +249,14 @@ def _remove(step: Folder) -> None:
         step.remove()
         return
     (step / _MANIFEST).unlink(missing_ok=True)
-    for path in step.iterdir():
-        path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another server does the same
-        step.rmdir()
+    for _ in range(_MOST_TRIES):  # a server that is late may still write into it
+        with contextlib.suppress(FileNotFoundError):  # another one does the same
+            for path in list(step.iterdir()):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            step.rmdir()
+        if not step.exists():
+            return
 
 
 def _last_digest(path: Folder) -> str:
@@ -269,13 +290,20 @@ def _manifest(path: Folder) -> Snapshot:
     try:
         told = json.loads(file.read_bytes())
         files = {str(name): str(digest) for name, digest in told["files"].items()}
-        nbytes = sum(_nbytes(path / name) for name in files)
         job, step, num = str(told["job"]), int(told["step"]), int(told["num_shards"])
-        if sorted(files) != [_file_name(shard) for shard in range(num)]:
-            raise ValueError(f"it names {len(files)} files for {num} shards")
-        return Snapshot(path, job, step, num, files, float(told["written_at"]), nbytes)
+        if [_shard_of(name) for name in files] != list(range(num)):
+            raise ValueError(f"it names {', '.join(files) or 'no files'} for {num} shards")
+        nbytes = sum(_nbytes(path / name) for name in files)
+        run = str(told.get("run", ""))
+        return Snapshot(path, job, step, num, files, float(told["written_at"]), nbytes, run)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise BadSnapshot(f"{file}: not the manifest of a whole snapshot: {e}") from e
+
+
+def _shard_of(name: str) -> int:
+    """Whose file that is, -1 for no name of ours: others would lead out of the folder."""
+    match = _FILE.fullmatch(name)
+    return int(match[1]) if match is not None else -1
 
 
 def _nbytes(path: Folder) -> int:
@@ -284,15 +312,16 @@ def _nbytes(path: Folder) -> int:
 
 def load(snapshot: Snapshot) -> Iterator[State]:
     """All that a snapshot holds, shard after shard. Raises BadSnapshot."""
-    for shard in range(snapshot.num_shards):
-        path = snapshot.path / _file_name(shard)
+    for shard, (name, digest) in enumerate(snapshot.files.items()):
         about = {
             "job": snapshot.job,
             "shard": shard,
             "num_shards": snapshot.num_shards,
             "step": snapshot.step,
         }
-        yield from _read_records(path, about, snapshot.files[path.name])
+        if snapshot.run:
+            about["run"] = snapshot.run
+        yield from _read_records(snapshot.path / name, about, digest)
 
 
 def _read_records(path: Folder, about: dict[str, Any], digest: str) -> Iterator[State]:

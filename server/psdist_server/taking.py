@@ -31,6 +31,8 @@ class Taken:
     shard: int
     step: int
     messages: list[CopySettings | CopySlices | CopyRows]
+    run: int = 0  # of the job
+    mark: str = "0"  # of this taking, which no other in the run has; in hexadecimal digits and dashes
 
 
 class Taker:

@@ -97,7 +97,8 @@ def test_snapshots_in_s3_are_read_by_the_command_and_by_a_job_on_other_servers(
 def test_a_damaged_snapshot_is_refused_before_the_job_begins(clusters: Any, tmp_path: Path) -> None:
     cluster = clusters(1, 1, PSDIST_SNAPSHOT_DIR=tmp_path, PSDIST_SNAPSHOT_EVERY=2)
     cluster.run("train_with_stops", num_rounds=12)
-    path = snapshot.latest(tmp_path).path / "shard-0000.psd"
+    newest = snapshot.latest(tmp_path)
+    path = newest.path / next(iter(newest.files))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

@@ -229,7 +229,9 @@ def _copy(message: m.Message) -> m.Message:
 
 
 def _show(message: m.Message) -> str:
-    names = [name for name in message.__slots__ if (name, getattr(message, name)) not in _USUAL]
+    names = [
+        name for name in message.__slots__ if (name, getattr(message, name)) not in _USUAL and name != "run"
+    ]
     fields = [f"{name}={_show_value(getattr(message, name))}" for name in names]
     return f"{type(message).__name__} {' '.join(fields)}"
 

@@ -75,7 +75,7 @@ def check(where: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert "step 6: 2 slices in 2 files are whole" in out
     restored = snapshot.restorer(snapshot.latest(folder), "k", 1 << 20)
     assert restored(0, 1, 1).slices.popitem()[1].value.tolist() == [6.0] * 12
-    victim = folder / "step-000000000006" / "shard-0001.psd"
+    victim = folder / "step-000000000006" / f"shard-0001-{0:016x}-0.psd"
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     with victim.writing() as file:

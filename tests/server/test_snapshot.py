@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from psdist.wire import messages as m
 
 SHAPES = {"s:small": (3,), "s:wide": (50, 400), "s:never": (2, 2)}
 SLICE = 4096
+FILES = [f"shard-000{shard}-{0:016x}-0.psd" for shard in range(2)]
 
 
 def view(num_shards: int) -> m.View:
@@ -155,11 +157,11 @@ def damaged(written: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("at", [0, 5, 30, 200, 5000, -200, -17, -1])
 def test_a_flipped_bit_is_found_wherever_it_is(written: Path, tmp_path: Path, at: int) -> None:
     folder = damaged(written, tmp_path)
-    path = folder / "shard-0000.psd"
+    path = folder / FILES[0]
     data = bytearray(path.read_bytes())
     data[at] ^= 4
     path.write_bytes(data)
-    with pytest.raises(BadSnapshot, match=r"shard-0000.psd: at byte \d+: .*") as e:
+    with pytest.raises(BadSnapshot, match=r"shard-0000-.*psd: at byte \d+: .*") as e:
         list(snapshot.load(snapshot.latest(folder)))
     assert "nothing of this snapshot is used" in str(e.value) or "no place" in str(e.value)
 
@@ -167,15 +169,15 @@ def test_a_flipped_bit_is_found_wherever_it_is(written: Path, tmp_path: Path, at
 @pytest.mark.parametrize("length", [0, 10, 100, 3000, -1, -16, -20])
 def test_a_truncated_file_is_refused(written: Path, tmp_path: Path, length: int) -> None:
     folder = damaged(written, tmp_path)
-    path = folder / "shard-0001.psd"
+    path = folder / FILES[1]
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(BadSnapshot, match=r"shard-0001.psd: at byte"):
+    with pytest.raises(BadSnapshot, match=r"shard-0001-.*psd: at byte"):
         list(snapshot.load(snapshot.latest(folder)))
 
 
 def test_two_files_in_each_others_place_are_refused(written: Path, tmp_path: Path) -> None:
     folder = damaged(written, tmp_path)
-    one, other = folder / "shard-0000.psd", folder / "shard-0001.psd"
+    one, other = (folder / name for name in FILES)
     first = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(first)
@@ -192,7 +194,7 @@ def test_a_file_of_another_snapshot_of_the_same_step_is_refused(written: Path, t
     other.mkdir()
     write(other, job, keep=9)
     same = next(one for one in snapshot.find(other) if one.step == 3)
-    (folder / "shard-0000.psd").write_bytes((same.path / "shard-0000.psd").read_bytes())
+    (folder / FILES[0]).write_bytes((same.path / FILES[0]).read_bytes())
     with pytest.raises(BadSnapshot, match="the file is another than the manifest names"):
         list(snapshot.load(snapshot.latest(folder)))
 
@@ -232,17 +234,77 @@ def test_the_command_lists_inspects_verifies_and_restores(
     assert nd.load(str(tmp_path / "w.params"))["wide"].shape == (50, 400)
 
 
-def test_a_shard_that_holds_nothing_is_written_into_what_the_others_of_its_job_begin(tmp_path: Path) -> None:
-    def piece(shard: int, step: int) -> Taken:
-        return Taken(shard, step, [settings_of(Shard("job"), 0, 0, shard)])
+def piece(shard: int, step: int, run: int = 7, mark: str = "0") -> Taken:
+    """A shard at a step; what it holds tells who took it."""
+    of = Shard("job")
+    of.step(SCHEDULER, view(1), 0.0)
+    of.step(b"w", m.Hello(1, m.VERSION, "job", "worker", 0, 0, 1, ""), 0.0)
+    of.step(b"w", m.SetOptimizer(2, "sgd", {}, float(int(mark, 16)), 0.0, {}, {}), 0.0)
+    return Taken(shard, step, [settings_of(of, 0, 0, shard)], run, mark)
 
+
+def rates(found: snapshot.Snapshot) -> list[float]:
+    """Who took each shard."""
+    return [float(message.values[0][0]) for message in snapshot.load(found)]
+
+
+def test_a_shard_that_holds_nothing_is_written_into_what_the_others_of_its_run_begin(tmp_path: Path) -> None:
     snapshot.write(tmp_path, "job", 2, piece(0, 3), 3)
-    snapshot.write(tmp_path, "another", 2, piece(0, 6), 3)
-    snapshot.write(tmp_path, "job", 3, piece(0, 9), 3)
+    snapshot.write(tmp_path, "job", 2, piece(0, 6, run=8), 3)
     assert snapshot.find(tmp_path) == []
     snapshot.fill(tmp_path, "job", 2, piece(1, 0), [], 3)
     assert snapshot.find(tmp_path) == []
-    snapshot.fill(tmp_path, "job", 2, piece(1, 0), snapshot.begun(tmp_path), 3)
+    snapshot.fill(tmp_path, "job", 2, piece(1, 0), snapshot.begun(tmp_path, 7), 3)
     assert [one.step for one in snapshot.find(tmp_path)] == [3]
     assert list(snapshot.load(snapshot.latest(tmp_path)))
-    assert not list(tmp_path.glob("step-*[69]/shard-0001.psd"))
+    assert not list(tmp_path.glob("step-*6/shard-0001-*.psd"))
+
+
+def test_a_shard_that_two_servers_take_at_one_step_is_two_files_and_what_is_complete_stays_so(
+    tmp_path: Path,
+) -> None:
+    """It changed hands: whether the other one takes it before all are there or after, the manifest names one file that
+    nobody writes again."""
+    snapshot.write(tmp_path, "job", 2, piece(0, 3, mark="a"), 3)
+    snapshot.write(tmp_path, "job", 2, piece(0, 3, mark="b"), 3)
+    snapshot.write(tmp_path, "job", 2, piece(1, 3, mark="c"), 3)
+    (found,) = snapshot.find(tmp_path)
+    assert rates(found) == [0xB, 0xC]
+    for late in ("9", "d"):
+        snapshot.write(tmp_path, "job", 2, piece(0, 3, mark=late), 3)
+        assert snapshot.find(tmp_path) == [found]
+        assert rates(found) == [0xB, 0xC]
+
+
+def test_runs_of_one_name_do_not_mix_their_shards(tmp_path: Path) -> None:
+    """The first ended before its last step was whole; the second, which goes on from an earlier one, comes there too."""
+    snapshot.write(tmp_path, "job", 2, piece(0, 3, run=1, mark="1"), 3)
+    snapshot.write(tmp_path, "job", 2, piece(1, 3, run=2, mark="2"), 3)
+    assert snapshot.find(tmp_path) == []
+    assert (snapshot.begun(tmp_path, 1), snapshot.begun(tmp_path, 3)) == ([3], [])
+    snapshot.write(tmp_path, "job", 2, piece(0, 3, run=2, mark="3"), 3)
+    assert rates(snapshot.latest(tmp_path)) == [3, 2]
+    snapshot.write(tmp_path, "job", 2, piece(0, 3, run=4, mark="4"), 3)
+    assert rates(snapshot.latest(tmp_path)) == [3, 2]
+    snapshot.write(tmp_path, "job", 2, piece(1, 3, run=4, mark="5"), 3)
+    assert rates(snapshot.latest(tmp_path)) == [4, 5]
+
+
+def test_a_manifest_names_no_files_outside_of_its_folder(tmp_path: Path) -> None:
+    snapshot.write(tmp_path, "job", 1, piece(0, 3), 3)
+    path = snapshot.latest(tmp_path).path / "manifest.json"
+    path.write_text(path.read_text().replace("shard-0000-", "../shard-0000-"))
+    with pytest.raises(BadSnapshot, match=r"it names \.\./shard-0000-.* for 1 shards"):
+        snapshot.find(tmp_path)
+
+
+def test_snapshots_of_before_runs_were_told_apart_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "step-000000000003"
+    folder.mkdir()
+    about = {"job": "job", "shard": 0, "num_shards": 1, "step": 3}
+    with open(folder / "shard-0000.psd", "wb") as file:
+        snapshot._write_records(file, about, piece(0, 3, mark="6").messages)
+    digest = (folder / "shard-0000.psd").read_bytes()[-16:].hex()
+    told = {"job": "job", "step": 3, "num_shards": 1, "written_at": 0, "files": {"shard-0000.psd": digest}}
+    (folder / "manifest.json").write_text(json.dumps(told))
+    assert rates(snapshot.latest(tmp_path)) == [6]

@@ -189,6 +189,12 @@ def no_sync_of_folders(patch: Patch) -> None:
     patch.setattr(psdist_server.snapshot, "_sync", lambda folder: None)
 
 
+def no_file_of_ones_own(patch: Patch) -> None:
+    """Whoever takes a shard for a snapshot writes the same file."""
+    patch.setattr(server.Server, "_marked", lambda self, taken: taken)
+    patch.setattr(psdist_server.snapshot, "_run_of", lambda step: "")
+
+
 def no_heartbeats(patch: Patch) -> None:
     """Nobody is ever taken for dead."""
     patch.setattr(scheduler.Scheduler, "_fail", lambda self, process, why, now: None)
@@ -230,6 +236,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_names_at_the_servers, Size()),
     (no_fsync, Size()),
     (no_sync_of_folders, Size()),
+    (no_file_of_ones_own, Size()),
     (no_heartbeats, Size()),
     (no_memory_of_data, Size()),
     (no_data_dealt_anew, Size()),
@@ -240,9 +247,11 @@ def _may_show(mutant: Callable[[Patch], None], seed: int, size: Size) -> bool:
     """Two primaries at a time are rare; only such schedules can miss the fence between them."""
     if mutant in (no_memory_of_data, no_data_dealt_anew):
         return Scenario.draw(seed, size).num_portions > 0
-    if mutant not in (no_epoch_fence, *_HAND_OVERS, no_old_copy_beside_the_new):
+    if mutant not in (no_epoch_fence, *_HAND_OVERS, no_old_copy_beside_the_new, no_file_of_ones_own):
         return True
     scenario = Scenario.draw(seed, size)
+    if mutant is no_file_of_ones_own:
+        return bool(scenario.snapshot_every) and any(fault.kind == "scale" for fault in scenario.faults)
     if mutant in _HAND_OVERS:
         return any(fault.kind == "scale" for fault in scenario.faults)
     if mutant is no_old_copy_beside_the_new:
