@@ -99,7 +99,7 @@ def _loss_and_gradient(
     for s in range(states.shape[1]):
         occupied[np.arange(steps)[:, None], rows, at[:, :, s]] += share[:, :, s]
     grad = np.exp(logsoft) - occupied
-    grad *= (np.arange(steps)[:, None] < until)[:, :, None]
+    grad[np.arange(steps)[:, None] >= until] = 0  # whatever the padding holds, NaN too
     grad[:, ~np.isfinite(total)] = 0
     return (-total).astype(data.dtype), grad.astype(data.dtype)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ShapeError
+from ..errors import BadIndex, ShapeError
 from .params import FLOAT32, DType
 from .registry import Params, op
 from .signature import Shape, merge_shapes
@@ -184,6 +184,17 @@ def _gathered(s: Shape, m: int, r: Shape) -> Shape:
     return r + s[m:] or (1,)
 
 
+def _check_places(indices: Array, shape: Shape) -> None:
+    if not indices.size:
+        return
+    for axis, (i, n) in enumerate(zip(indices, shape, strict=False)):
+        low, high = int(i.min()), int(i.max())
+        if high >= n or low < -n:
+            raise BadIndex(
+                f"gather_nd: index {high if high >= n else low} is out of bounds for axis {axis} with size {n}"
+            )
+
+
 def _places(indices: Array, shape: Shape) -> tuple[Array, ...]:
     """One array of indices for each of the first axes; negative ones count from the end."""
     at = indices.astype(np.int64)
@@ -192,7 +203,10 @@ def _places(indices: Array, shape: Shape) -> tuple[Array, ...]:
 
 @op("(*s), (m, *r) -> (*out)", where={"out": _gathered}, types="T, I -> T")
 def gather_nd(data: Array, indices: Array, /) -> Any:
-    """The elements (or slices) of `data` whose first indices are the columns of `indices`."""
+    """The elements (or slices) of `data` whose first indices are the columns of `indices`.
+
+    An index beyond the data is an IndexError."""
+    _check_places(indices, data.shape)
     return data[_places(indices, data.shape)].reshape(_gathered(data.shape, len(indices), indices.shape[1:]))
 
 
@@ -219,6 +233,17 @@ def scatter_nd(data: Array, indices: Array, /, *, shape: tuple[int, ...]) -> Any
 
 
 @scatter_nd.gradient
+def _(g: Array, _y: Array, data: Array, indices: Array, /, *, shape: Shape) -> Any:
+    return g[_places(indices, g.shape)].reshape(data.shape), None
+
+
+@op("(*d), (m, *r) -> (*shape)", types="T, I -> T")
+def _backward_gather_nd(data: Array, indices: Array, /, *, shape: tuple[int, ...]) -> Any:
+    """As `scatter_nd`, but where an index comes twice, the elements are added."""
+    return _scattered(data, indices, shape)
+
+
+@_backward_gather_nd.gradient
 def _(g: Array, _y: Array, data: Array, indices: Array, /, *, shape: Shape) -> Any:
     return g[_places(indices, g.shape)].reshape(data.shape), None
 

@@ -179,12 +179,13 @@ def _(*arrays: Array, indices: Shape, axis: int, squeeze_axis: bool, sections: i
     return grad
 
 
+@partial
 def _sliced_axis(s: Shape, axis: int, begin: int, end: int | None) -> Shape:
     if not -len(s) <= axis < len(s):
         raise ShapeError(f"axis {axis} is out of range for {s}")
     at = axis % len(s)
     size = len(range(*slice(begin, end).indices(s[at])))
-    if size == 0:
+    if size == 0 and s[at]:
         raise ShapeError(f"from {begin} to {end} is empty on axis {axis} of {s}")
     return (*s[:at], size, *s[at + 1 :])
 
@@ -224,10 +225,11 @@ def _slices(s: Shape, begin: _Ends, end: _Ends, step: _Ends) -> tuple[slice, ...
     return tuple(slice(a, b, c or 1) for a, b, c in zip(begin, end, step or (1,) * len(begin), strict=True))
 
 
+@partial
 def _sliced(s: Shape, begin: _Ends, end: _Ends, step: _Ends) -> Shape:
     cuts = _slices(s, begin, end, step)
     out = tuple(len(range(*cut.indices(n))) for cut, n in zip(cuts, s, strict=False)) + s[len(cuts) :]
-    if 0 in out:
+    if any(n and not m for n, m in zip(s, out, strict=True)):
         raise ShapeError(f"begin {begin}, end {end}, step {step} select nothing of {s}")
     return out
 

@@ -114,27 +114,31 @@ def _(g: Array, _y: Array, A: Array, B: Array, /, *, transpose_a: bool, transpos
 
 
 @op("(*b, n, n) -> (*b, n, n)", aliases=["linalg_potrf"])
-def _linalg_potrf(A: Array, /) -> Any:
-    """Cholesky's factor: the lower triangular L with L Lᵀ = A, for a symmetric positive definite A."""
-    return np.linalg.cholesky(A)
+def _linalg_potrf(A: Array, /, *, lower: bool = True) -> Any:
+    """Cholesky's factor: the lower triangular L with L Lᵀ = A, for a symmetric positive definite A of which only the
+    lower triangle is read; with `lower=False` the upper triangular U with Uᵀ U = A, from the upper triangle."""
+    return np.linalg.cholesky(A) if lower else np.ascontiguousarray(_t(np.linalg.cholesky(_t(A))))
 
 
 @_linalg_potrf.gradient
-def _(g: Array, y: Array, _A: Array, /) -> Any:
+def _(g: Array, y: Array, _A: Array, /, *, lower: bool) -> Any:
+    if not lower:
+        g, y = _t(g), _t(y)
     inner = _half_lower(_t(y) @ np.tril(g))
     return _symmetric(np.linalg.solve(_t(y), _t(np.linalg.solve(_t(y), _t(inner)))))
 
 
 @op("(*b, n, n) -> (*b, n, n)", aliases=["linalg_potri"])
-def _linalg_potri(A: Array, /) -> Any:
-    """The inverse of L Lᵀ, given its Cholesky factor L."""
-    inverse = np.linalg.inv(np.tril(A))
+def _linalg_potri(A: Array, /, *, lower: bool = True) -> Any:
+    """The inverse of L Lᵀ, given its Cholesky factor L; with `lower=False` of Uᵀ U, given U."""
+    inverse = np.linalg.inv(_triangle(A, lower, transpose=not lower))
     return _t(inverse) @ inverse
 
 
 @_linalg_potri.gradient
-def _(g: Array, y: Array, A: Array, /) -> Any:
-    return np.tril(-(y @ (g + _t(g)) @ y) @ np.tril(A))
+def _(g: Array, y: Array, A: Array, /, *, lower: bool) -> Any:
+    grad = np.tril(-(y @ (g + _t(g)) @ y) @ _triangle(A, lower, transpose=not lower))
+    return grad if lower else _t(grad)
 
 
 def _triangle(A: Array, lower: bool, transpose: bool) -> Array:

@@ -162,7 +162,7 @@ def Dropout(data: Array, /, *, p: float = 0.5, mode: Literal["always", "training
         return np.positive(data, out=out), np.broadcast_to(data.dtype.type(1), data.shape)
     shape = tuple(1 if i in axes else n for i, n in enumerate(data.shape))
     mask = (rng.integers(0, 1 << 16, shape, np.uint16) >= round(p * (1 << 16))).astype(data.dtype)
-    mask *= 1 / (1 - p) if p < 1 else 0
+    mask *= 1 / (1 - p) if p < 1 else math.inf  # with p = 1 nothing but NaN is left, as in MXNet
     return np.multiply(data, mask, out=out), np.broadcast_to(mask, data.shape)
 
 

@@ -42,6 +42,8 @@ class _Pool:
                 f"a kernel of {len(kernel)} dimensions over data with {n} dimensions of space, {space}"
             )
         stride, pad = full(stride, n, 1), full(pad, n, 0)
+        if convention == "same" and any(pad):
+            raise ShapeError(f"pooling_convention 'same' pads as it must; leave out pad {pad}")
         out = []
         for s, k, t, p in zip(space, kernel, stride, pad, strict=True):
             if k > s + 2 * p:

@@ -106,7 +106,8 @@ def _visible(p: Params) -> int:
     return 2 if p["output_score"] else 1
 
 
-@op(shape=_shapes, types="T, T, T -> T, T", outputs=("output", "score"), num_visible=_visible)
+@op(shape=_shapes, types="T, T, T -> T, T", outputs=("output", "score"), num_visible=_visible,
+    ignores_head=True)  # fmt: skip
 def _contrib_MultiProposal(cls_prob: Array, bbox_pred: Array, im_info: Array, /, *, rpn_pre_nms_top_n: int = 6000,
                            rpn_post_nms_top_n: int = 300, threshold: float = 0.7, rpn_min_size: int = 16,
                            scales: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0),
@@ -127,7 +128,8 @@ def _contrib_MultiProposal(cls_prob: Array, bbox_pred: Array, im_info: Array, /,
     return np.concatenate(rows).astype(cls_prob.dtype), np.concatenate(scores).astype(cls_prob.dtype)
 
 
-@op(shape=_shapes, types="T, T, T -> T, T", outputs=("output", "score"), num_visible=_visible)
+@op(shape=_shapes, types="T, T, T -> T, T", outputs=("output", "score"), num_visible=_visible,
+    ignores_head=True)  # fmt: skip
 def _contrib_Proposal(cls_prob: Array, bbox_pred: Array, im_info: Array, /, *, rpn_pre_nms_top_n: int = 6000,
                       rpn_post_nms_top_n: int = 300, threshold: float = 0.7, rpn_min_size: int = 16,
                       scales: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0),

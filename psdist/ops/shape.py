@@ -195,6 +195,8 @@ squeeze.gradient(lambda g, _y, x, /, *, axis: g.reshape(x.shape))
 
 
 def _tiled(s: Shape, reps: Shape) -> Shape:
+    if any(r < 1 for r in reps):
+        raise ShapeError(f"reps {reps}: wanted numbers of at least 1")
     n = max(len(s), len(reps))
     return tuple(a * b for a, b in zip((1,) * (n - len(s)) + s, (1,) * (n - len(reps)) + reps, strict=True))
 
@@ -285,14 +287,23 @@ def reverse(data: Array, /, *, axis: tuple[int, ...]) -> Any:
 reverse.gradient(lambda g, _y, _x, /, *, axis: np.flip(g, axis))
 
 
+def _check_blocks(s: Shape, block_size: int) -> None:
+    if block_size < 1:
+        raise ShapeError(f"block_size is {block_size}; wanted at least 1")
+    if len(s) != 4 or 0 in s:
+        raise ShapeError(f"wanted (n, c, h, w) without empty axes, given {s}")
+
+
 def _to_depth(s: Shape, block_size: int) -> Shape:
-    if len(s) != 4 or s[2] % block_size or s[3] % block_size:
+    _check_blocks(s, block_size)
+    if s[2] % block_size or s[3] % block_size:
         raise ShapeError(f"wanted (n, c, h, w) with h and w multiples of block_size={block_size}, given {s}")
     return s[0], s[1] * block_size**2, s[2] // block_size, s[3] // block_size
 
 
 def _to_space(s: Shape, block_size: int) -> Shape:
-    if len(s) != 4 or s[1] % block_size**2:
+    _check_blocks(s, block_size)
+    if s[1] % block_size**2:
         raise ShapeError(f"wanted (n, c, h, w) with c a multiple of block_size²={block_size**2}, given {s}")
     return s[0], s[1] // block_size**2, s[2] * block_size, s[3] * block_size
 

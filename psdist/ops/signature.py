@@ -116,8 +116,10 @@ class Signature:
         sizes: dict[str, int] = {}
         runs: dict[str, Shape] = {}
         for key, value in params.items():
-            if isinstance(value, tuple):
-                runs[key] = value
+            if isinstance(
+                value, tuple
+            ):  # of an array that is made, 0 and -1 are sizes that the graph settles
+                runs[key] = value if ins else tuple(0 if v == -1 else v for v in value)
             elif isinstance(value, int) and not isinstance(value, bool):
                 sizes[key] = value
         places = [(self.inputs[min(k, len(self.inputs) - 1)], s) for k, s in zip(active, ins, strict=True)]

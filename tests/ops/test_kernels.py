@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import psdist.ops as ops
-from psdist.errors import ShapeError
+from psdist.errors import BadIndex, ShapeError
 from psdist.ops.indexing import add_rows
 
 RNG = np.random.default_rng(0)
@@ -115,3 +115,52 @@ def test_a_step_may_write_its_weight_in_place():
     expected = op.kernel(w, g, m.copy(), **params, out=None)
     assert op.kernel(w, g, m.copy(), **params, out=w) is w
     assert np.array_equal(w, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "params"),
+    [
+        ("tile", (4, 4), {"reps": (1, 0)}),
+        ("depth_to_space", (2, 3, 4, 4), {"block_size": 2}),
+        ("depth_to_space", (2, 4, 4, 4), {"block_size": 0}),
+        ("space_to_depth", (2, 4, 4, 4), {"block_size": 0}),
+        ("Pooling", (1, 1, 10), {"kernel": (2,), "pad": (2,), "pooling_convention": "same"}),
+        ("Pooling", (1, 1, 10), {"kernel": (2,), "pad": (1, 1, 1)}),
+    ],
+)
+def test_parameters_that_make_no_shape_are_refused(name, shape, params):
+    op = ops.get(name)
+    with pytest.raises(ShapeError):
+        op.infer_shape([shape], op.parse(params))
+
+
+def test_padding_of_nothing_fits_any_dimension():
+    op = ops.get("Pooling")
+    params = op.parse({"kernel": (2,), "stride": (2,), "pad": (0, 0, 0), "pooling_convention": "same"})
+    assert op.infer_shape([(1, 1, 10)], params)[1] == [(1, 1, 5)]
+
+
+@pytest.mark.parametrize("wrong", [3, -4])
+def test_gather_nd_names_the_index_that_is_out_of_bounds(wrong):
+    with pytest.raises(BadIndex, match=f"index {wrong} is out of bounds for axis 1 with size 3"):
+        run("gather_nd", np.zeros((2, 3)), np.array([[0, 1], [0, wrong]]))
+
+
+def test_what_a_ctc_loss_does_not_read_may_be_anything():
+    data = RNG.standard_normal((5, 2, 4)).astype(np.float32)
+    label, lengths = np.array([[1, 2], [3, 1]]), (np.array([3, 3]), np.array([2, 2]))
+    given = {"use_data_lengths": True, "use_label_lengths": True}
+    loss, grad = run("CTCLoss", data, label, *lengths, **given)
+    data[3:] = np.nan
+    again = run("CTCLoss", data, label, *lengths, **given)
+    np.testing.assert_array_equal(again[0], loss)
+    np.testing.assert_array_equal(again[1], grad)
+    assert not grad[3:].any()
+
+
+def test_the_upper_cholesky_factor_is_read_from_the_upper_triangle():
+    a = RNG.standard_normal((3, 3))
+    a = a @ a.T + np.eye(3)
+    upper = run("_linalg_potrf", np.triu(a), lower=False)
+    np.testing.assert_allclose(upper.T @ upper, a)
+    np.testing.assert_allclose(run("_linalg_potri", upper, lower=False), np.linalg.inv(a))

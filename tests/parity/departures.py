@@ -88,5 +88,7 @@ PARAMETERS = {
     "_image_normalize": dict.fromkeys(
         ("mean", "std"), "MXNet's default has four numbers, for as many channels; here one"
     ),
+    "_linalg_potrf": {"lower": "MXNet takes it without declaring it"},
+    "_linalg_potri": {"lower": "MXNet takes it without declaring it"},
     "smooth_l1": {"scalar": "MXNet declares no default, and takes 1"},
 }

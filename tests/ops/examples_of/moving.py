@@ -180,6 +180,10 @@ EXAMPLES = {
         Example((3,), Draw((1, 3), kind="range"), shape=(5,)),
         Example((3, 2), Draw((1, 3), kind="range"), shape=(4, 2)),
     ],
+    "_backward_gather_nd": [
+        Example((4,), Draw((1, 4), kind="range"), shape=(5,)),
+        Example((3, 2), ints(2, 1, 3), shape=(4, 2)),
+    ],
     "_scatter_set_nd": [
         Example((5,), (3,), Draw((1, 3), kind="range"), shape=(5,), grad=False, backward=False)
     ],

@@ -51,8 +51,12 @@ EXAMPLES = {
         for (a, b, p), c in zip(GEMM, ((2, 4), (2, 4), (2, 4), (2, 2, 2), (2, 2, 2)), strict=True)
     ]
     + [Example((2, 3), (3, 4), (2, 4), alpha=0.5, beta=2.0)],
-    "_linalg_potrf": [Example(Draw((3, 3), kind="spd"), grad=False), Example(spd(2, 2, 2), grad=False)],
-    "_linalg_potri": [Example(lower(3, 3)), Example(lower(2, 2, 2))],
+    "_linalg_potrf": [
+        Example(Draw((3, 3), kind="spd"), grad=False),
+        Example(spd(2, 2, 2), grad=False),
+        Example(Draw((3, 3), kind="spd"), lower=False, grad=False),
+    ],
+    "_linalg_potri": [Example(lower(3, 3)), Example(lower(2, 2, 2)), Example(spd(3, 3), lower=False)],
     "_linalg_trmm": [Example(lower(*a) if p.get("lower", True) else a, b, **p) for a, b, p in TRI],
     "_linalg_trsm": [Example(lower(*a) if p.get("lower", True) else spd(*a), b, **p) for a, b, p in TRI],
     "_linalg_syrk": [Example((2, 3), **p) for p in ({}, {"transpose": True}, {"alpha": 0.5})]
