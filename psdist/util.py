@@ -1,7 +1,8 @@
 """What scripts touch of MXNet's `util`: folders, environment variables, and the switches of NumPy's semantics.
 
-psdist has the classic semantics only, so the switches answer "off". Turning `np_shape` on is accepted (scalars and
-sizes of 0 work either way); turning `np_array` on is refused, since it would change what operators return.
+psdist has the classic semantics only, so the switches answer "off". Turning `np_shape` on is accepted: `zeros` and
+`ones` then make scalars and arrays without elements, and partial shapes say -1 instead of 0 for what is not known.
+Turning `np_array` on is refused, since it would change what operators return.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any] | type)
-_np_shape = False  # only reported; both meanings of a shape hold at once here
+_np_shape = False
 
 
 def makedirs(d: str | os.PathLike[str]) -> None:

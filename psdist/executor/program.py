@@ -91,7 +91,8 @@ def compile_symbol(
             outs = tuple(add(n, i) for i in range(n.num_outputs))
             ins = tuple(slot[id(s), i] for s, i in n.inputs)
             params = n.params
-            if not ins and 0 in (params.get("shape") or ()):  # zeros for a batch whose size the graph settles
+            unknown = not ins and any(v in (0, -1) for v in params.get("shape") or ())
+            if unknown:  # zeros for a batch whose size the graph settles
                 params = {**params, "shape": found[id(n)][0]}
             steps.append(Step(n, n.op.fresh(), params, ins, outs, n.num_visible))
             names.update(zip(outs, n.output_names, strict=False))

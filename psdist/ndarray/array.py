@@ -19,6 +19,7 @@ from ..errors import BadType, GraphError, PSError, ShapeError, UnknownName
 from ..malloc import keep_freed_memory
 from ..ops.quiet import SILENT, enter, leave
 from ..ops.registry import Op
+from ..util import is_np_shape
 from . import indexing
 
 __all__ = ["NDArray", "array", "empty", "from_numpy", "full", "ones", "waitall", "zeros"]
@@ -576,6 +577,16 @@ def _shape(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
+def _filled_shape(shape: Any) -> tuple[int, ...]:
+    """A shape to fill: classic MXNet reads no axes, or a size of 0, as one that is not known yet."""
+    sizes = _shape(shape)
+    if (not sizes or 0 in sizes) and not is_np_shape():
+        raise ShapeError(
+            f"shape is {sizes}, which holds no elements or no axes; under mx.np_shape() it would be meant so"
+        )
+    return sizes
+
+
 _DTYPES = ("float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool")
 
 
@@ -635,12 +646,12 @@ def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: A
     """An array of zeros."""
     if kwargs.get("stype") not in (None, "default"):
         return _call_sparse("zeros", kwargs["stype"], shape, ctx, dtype)  # type: ignore[no-any-return]
-    return _sparse_or(NDArray(np.zeros(_shape(shape), _dtype(dtype)), usable(ctx)), kwargs)
+    return _sparse_or(NDArray(np.zeros(_filled_shape(shape), _dtype(dtype)), usable(ctx)), kwargs)
 
 
 def ones(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
     """An array of ones."""
-    return _sparse_or(NDArray(np.ones(_shape(shape), _dtype(dtype)), usable(ctx)), kwargs)
+    return _sparse_or(NDArray(np.ones(_filled_shape(shape), _dtype(dtype)), usable(ctx)), kwargs)
 
 
 def full(

@@ -46,7 +46,9 @@ def infer_shapes(nodes: Sequence[Node], known: Mapping[str, Shape]) -> dict[int,
             given = known.get(n.name)
             if given is None and "__shape__" in n.attrs:
                 given = _as_shape(n.attrs["__shape__"])
-            given = None if given is None else tuple(int(s) for s in given) or None
+            given = (
+                None if given is None else tuple(max(int(s), 0) for s in given) or None
+            )  # -1 as 0: not known
         shapes[id(n)] = [given] * n.num_outputs
     operators = [n for n in nodes if n.op is not None]
     changed, forward = True, True

@@ -17,6 +17,7 @@ from ..ndarray.invoke import told
 from ..ops.params import REQUIRED, Param
 from ..ops.registry import Op
 from ..ops.signature import Shape
+from ..util import is_np_shape
 from . import file, infer
 from .graph import (
     HIDDEN,
@@ -211,18 +212,19 @@ class Symbol:
         Raises ShapeError, naming the node, where shapes contradict.
         """
         result = self.infer_shape_partial(*args, **kwargs)
-        if any(not infer.is_known(s or None) for part in result for s in part):
+        if any(not infer.is_known(s or None) or -1 in s for part in result for s in part):
             return None, None, None
         return result
 
     def infer_shape_partial(self, *args: Any, **kwargs: Any) -> tuple[list[Shape], list[Shape], list[Shape]]:
-        """As `infer_shape`, with () or 0 for what does not follow."""
+        """As `infer_shape`, with () or 0 (under `np_shape` -1) for what does not follow."""
         known = self._given(args, kwargs, "infer_shape")
         nodes = self._nodes()
         shapes = infer.infer_shapes(nodes, known)
+        unknown = -1 if is_np_shape() else 0
 
         def of(n: Node, i: int = 0) -> Shape:
-            return shapes[id(n)][i] or ()
+            return tuple(size or unknown for size in shapes[id(n)][i] or ())
 
         return (
             [of(n) for n in arguments(nodes)],
