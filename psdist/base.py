@@ -77,9 +77,9 @@ class classproperty:
         return self._function(owner)
 
 
-def py_str(x: bytes) -> str:
-    """Bytes as text."""
-    return x.decode("utf-8")
+def py_str(x: bytes | str) -> str:
+    """Bytes as text; what is text already (a monitor's names are, here) stays."""
+    return x if isinstance(x, str) else x.decode("utf-8")
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -40,6 +40,7 @@ __all__ = [
     "CustomOpProp",
     "NDArrayOp",
     "NumpyOp",
+    "OperatorArguments",
     "PythonOp",
     "get_all_registered_operators",
     "get_operator_arguments",

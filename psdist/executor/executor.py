@@ -102,6 +102,11 @@ class Executor:
         self._state: Plan | Walker | None = (
             None  # what a training pass ran on, so that backward can go on from it
         )
+        self._last_is_train = True
+        self._draws = any("rng" in step.op.asks for step in self._program.steps)
+        self._drawn_from: Any = (
+            None  # the generator's state before the last forward, so that it can run again
+        )
         self._workspace: Workspace = Workspace() if shared_exec is None else shared_exec._workspace
         self._plans: dict[bool, Plan] = {}  # by is_train, made when first needed
         p = self._program
@@ -139,6 +144,9 @@ class Executor:
     def _run_forward(self, is_train: bool) -> None:
         self._shadows.refresh(self.arg_arrays + self.aux_arrays)
         rng = generator(self._ctx)
+        self._last_is_train = is_train
+        if self._draws:
+            self._drawn_from = rng.bit_generator.state
         if self._monitor is not None:
             walker = Walker(
                 self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays]
@@ -214,7 +222,7 @@ class Executor:
             state = Walker(
                 self._program, [self._shadows.memory(a) for a in self.arg_arrays + self.aux_arrays]
             )
-            state.forward(True, generator(self._ctx))
+            state.forward(self._last_is_train, self._same_draws())
         elif state is None or (isinstance(state, Plan) and self._workspace.last is not state):
             self._run_forward(True)  # nothing went before, or another plan has run in the same memory since
             state = self._state
@@ -228,6 +236,19 @@ class Executor:
             self._heads[k][...] = heads[k]
         sparse = self._shadows.any_of(self.grad_arrays)
         state.run_backward(None if self.on_gradient is None and not sparse else self._complete)
+
+    def _reads_head(self, k: int) -> bool:
+        """Whether the gradient of output k's operator looks at the output's gradient at all."""
+        node, i = self._symbol._heads[k]
+        return node.op is None or not (node.op.ignores_head or i in node.op.unused)
+
+    def _same_draws(self) -> np.random.Generator:
+        """A generator that draws again what the last forward pass drew; the device's own if none has drawn."""
+        if self._drawn_from is None:
+            return generator(self._ctx)
+        again = np.random.SFC64(0)
+        again.state = self._drawn_from
+        return np.random.Generator(again)
 
     def _head_gradients(self, out_grads: Any) -> list[Array]:
         """The gradient of each output: as given, or ones where it does not matter. The last ones may be left out."""
@@ -254,6 +275,8 @@ class Executor:
                 grads.append(self._ones[k])
             elif not isinstance(given, NDArray):
                 raise TypeError(f"backward: out_grads[{k}] is a {type(given).__name__}; wanted an NDArray")
+            elif not self._reads_head(k):
+                grads.append(self._ones[k])  # MXNet takes an array of any shape here
             elif given.shape != shape and (given.size != 1 or shape not in ((), (1,))):
                 raise ShapeError(f"backward: out_grads[{k}] has shape {given.shape}, the output {shape}")
             else:
@@ -366,6 +389,7 @@ class Executor:
                 mine.stype == its.stype == "default" and its._data.size <= mine._data.size
             ):  # shared memory, too
                 made.outputs[k] = _resized(mine, its.shape, "output", False)
+        made._monitor = self._monitor
         return made
 
     def explain(

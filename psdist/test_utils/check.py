@@ -69,10 +69,12 @@ def _parse_aux_states(
 
 
 def _array(x: Any, ctx: Context, dtype: Any) -> NDArray:
+    """`x` as an NDArray; numbers become `dtype`, or keep their own where it is the word "asnumpy"."""
     if isinstance(x, NDArray):
         return x if x.context == ctx else x.copyto(ctx)
     value = np.asarray(x)
-    return array(value, ctx, dtype if value.dtype.kind == "f" or value.dtype.kind in "iu" else value.dtype)
+    keep = dtype == "asnumpy" or value.dtype.kind not in "fiu"
+    return array(value, ctx, value.dtype if keep else dtype)
 
 
 def simple_forward(sym: Symbol, ctx: Context | None = None, is_train: bool = False, **inputs: Any) -> Any:

@@ -194,6 +194,27 @@ def test_a_monitor_sees_every_operator_s_outputs_and_may_ask_for_inputs():
     assert names == ["data", "fc_weight", "fc_bias", "fc_output"]
 
 
+def test_a_monitor_stays_when_the_executor_is_reshaped():
+    executor, names = layer(), []
+    executor.set_monitor_callback(lambda name, array: names.append((name, array.shape)))
+    data = (2, *executor.arg_dict["data"].shape[1:])
+    executor.reshape(data=data, partial_shaping=True).forward()
+    assert names == [("fc_output", (2, 3))]
+
+
+@pytest.mark.parametrize("mode", ["training", "always"])
+@pytest.mark.parametrize("is_train", [False, True])
+def test_gradients_of_prediction_go_back_through_the_same_draws(mode, is_train):
+    net = mx.sym.Dropout(mx.sym.var("x"), p=0.5, mode=mode)
+    executor = net.simple_bind(mx.cpu(), x=(8, 8))
+    executor.arg_dict["x"][:] = 1
+    executor.forward(is_train=is_train)
+    seen = executor.outputs[0].asnumpy()
+    executor.backward([mx.nd.ones((8, 8))], is_train=False)
+    np.testing.assert_array_equal(executor.grad_dict["x"].asnumpy(), seen)
+    assert (seen == 0).any() == (is_train or mode == "always")
+
+
 def test_backward_goes_on_from_a_monitored_pass():
     watched, plain = softmax(), softmax()
     watched.set_monitor_callback(lambda name, array: None)
