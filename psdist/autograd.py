@@ -301,14 +301,17 @@ class Tape:
                     g = g.dense()
             op, params, inputs, outputs, parents, _, _, _ = node
             which = -1  # the only input whose gradient is wanted
-            if op.gradient_parts is not None and (parents[0] is None or parents[1] is None):
-                which = parents[0] is None
-                g = op.gradient_parts[which](g, *outputs, *inputs)
-            elif len(parents) == 1:
+            if len(parents) == 1:
                 which = 0
                 g = op.gradient_kernel(g, *outputs, *inputs, **params)
                 if type(g) is tuple or type(g) is list:
                     g = g[0]
+            elif op.gradient_parts is not None:  # it has two inputs and one output
+                first, second = parents
+                if first is None or second is None:
+                    which = first is None
+                    a, b = inputs
+                    g = op.gradient_parts[which](g, outputs[0], a, b)
             if which >= 0:
                 source, x = parents[which], inputs[which]
                 if source is None or g is None:

@@ -17,7 +17,7 @@ from ..autograd import Leaf, Node, Source, anyone, backward, order, state
 from ..context import Context, cpu, usable
 from ..errors import BadType, GraphError, PSError, ShapeError, UnknownName
 from ..malloc import keep_freed_memory
-from ..ops.quiet import SILENT, enter, leave
+from ..ops.quiet import SILENT, enter, leave, quietly
 from ..ops.registry import Op
 from ..util import is_np_shape
 from . import indexing
@@ -415,6 +415,17 @@ def _forbid_in_graph(x: NDArray, what: str) -> None:
         )
 
 
+def _again(op: Op, kernel: Callable[..., Any], x: Any, y: Any) -> Any:
+    """The result where `quietly` gave none: another thread was there, or the shapes do not fit."""
+    token = enter(SILENT)
+    try:
+        return kernel(x, y)
+    except ValueError as e:
+        raise ShapeError(f"{op.name}: shapes {x.shape} and {y.shape} cannot be broadcast together") from e
+    finally:
+        leave(token)
+
+
 def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The methods for self ∘ other and other ∘ self."""
     kernel = wide.ufunc or wide.kernel
@@ -432,15 +443,10 @@ def _binary(wide: Op, scalar: Op, reverse: Op | None = None) -> tuple[Callable[.
             )
         if watching.imperative:
             return invoke_by_name(wide, self, other)
-        token = enter(SILENT)
         try:
-            z = kernel(x, y)
-        except ValueError as e:
-            raise ShapeError(
-                f"{wide.name}: shapes {x.shape} and {y.shape} cannot be broadcast together"
-            ) from e
-        finally:
-            leave(token)
+            z = quietly(kernel, x, y)
+        except (RuntimeError, ValueError):
+            z = _again(wide, kernel, x, y)
         out = _new(NDArray)
         out._data = z
         out._ctx = self._ctx
@@ -483,19 +489,23 @@ def _by_number(op: Op, ufunc: np.ufunc | None, reverse: bool) -> Callable[[NDArr
         data = x._data
         number = float(number)
         start = profiler.now() if profiler.watching.imperative else 0.0
-        token = enter(SILENT)
-        try:
-            if ufunc is None or data.dtype.kind != "f":
+        if ufunc is None or data.dtype.kind != "f":
+            token = enter(SILENT)
+            try:
                 z = kernel(data, scalar=number)
-            else:
-                operand: Any = number
-                if data.dtype is _FLOAT32 and number:  # an array is converted for free, a number is not
-                    operand = _constants.get(number)
-                    if operand is None:
-                        operand = _constant(number)
-                z = ufunc(operand, data) if reverse else ufunc(data, operand)
-        finally:
-            leave(token)
+            finally:
+                leave(token)
+        else:
+            operand: Any = number
+            if data.dtype is _FLOAT32 and number:  # an array is converted for free, a number is not
+                operand = _constants.get(number)
+                if operand is None:
+                    operand = _constant(number)
+            a, b = (operand, data) if reverse else (data, operand)
+            try:
+                z = quietly(ufunc, a, b)
+            except RuntimeError:
+                z = _again(op, ufunc, a, b)
         if start:
             profiler.record(op.name, "operator", start, profiler.now() - start)
         out = _new(NDArray)

@@ -6,6 +6,7 @@ import pytest
 
 import psdist as mx
 from psdist import autograd, nd
+from psdist.ops.quiet import quietly
 
 KEYS = {
     "a row": 1,
@@ -178,3 +179,18 @@ def test_what_was_recorded_becomes_a_graph():
     assert graph.eval(var0=x, var1=w)[0].asscalar() == y.asscalar() == 27
     with pytest.raises(mx.MXNetError, match="not computed while recording"):
         autograd.get_symbol(x)
+
+
+def test_arithmetic_is_silent_also_where_another_call_is_silent():
+    big, none = nd.array([3e38]), nd.zeros((1,))
+
+    def results():
+        with pytest.raises(
+            mx.errors.ShapeError, match=r"shapes \(2,\) and \(3,\) cannot be broadcast together"
+        ):
+            nd.ones((2,)) + nd.ones((3,))
+        return [x.asscalar() for x in (big + big, big * 10.0, 1.0 / none, none / none)]
+
+    alone, within = results(), quietly(results)  # a warning would be an error
+    assert alone[:3] == within[:3] == [np.inf] * 3
+    assert np.isnan([alone[3], within[3]]).all()
