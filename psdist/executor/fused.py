@@ -24,6 +24,7 @@ __all__ = ["Fused", "fuse"]
 LEAST = 2048  # elements · instructions: below, a kernel saves less than is worth compiling it
 MOST_MEMBERS = 48  # of a group, and
 MOST_KERNELS = 32  # of a plan: compiling takes some 10 ms each
+_COMMON = {0.0, 1.0, -1.0, math.inf, -math.inf}  # numbers that are part of a kernel's text
 _DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 
 
@@ -84,7 +85,8 @@ class _Layouts:
         for i in reversed(v.order):
             steps[i] = step
             step *= v.shape[i]
-        return tuple(steps)
+        self._known[v] = tuple(steps)
+        return self._known[v]
 
     def is_plain(self, v: Value) -> bool:
         """Whether it lies in memory as an ordinary array in its own order."""
@@ -143,10 +145,10 @@ class Group:
         splits = self.splits or set(range(len(whole.shape) + 1))
         hows: list[str] = []
         for v in instr.reads:
-            how, allowed = self._how(v, whole)
+            how, allowed = self._how(v, whole, splits)
             splits = splits & allowed
             hows.append(how)
-            if not how or (v not in self.made and self._bounds([v]) & self._bounds(self.made)):
+            if not how or not splits or (v not in self.made and self._bounds([v]) & self._bounds(self.made)):
                 return False
         made, allowed = self._result(instr, whole, hows)
         splits = splits & allowed
@@ -168,8 +170,8 @@ class Group:
         """The arrays from outside that these values are, or show."""
         return {self.layouts.bound(v) for v in values} - {None}
 
-    def _how(self, v: Value, whole: Value) -> tuple[str, set[int]]:
-        """How an operand is read, and the splits that allow it."""
+    def _how(self, v: Value, whole: Value, splits: set[int]) -> tuple[str, set[int]]:
+        """How an operand is read, and which of `splits`, or of all, allow it."""
         every = set(range(len(whole.shape) + 1))
         if v in self.made:
             return self.made[v], every if self.made[v] == "whole" else _splits(v, whole, "column")
@@ -179,7 +181,7 @@ class Group:
             first = v.const[(0,) * v.const.ndim]
             return ("number", every) if not any(v.const.strides) or (v.const == first).all() else ("", set())
         if v.shape == whole.shape:
-            allowed = {p for p in every if self.layouts.step(v, whole, p) is not None}
+            allowed = {p for p in splits if self.layouts.step(v, whole, p) is not None}
             return ("whole", allowed) if v.order == whole.order else ("", set())
         if v.order != full_order(len(v.shape)) or not self.layouts.is_plain(v):
             return "", set()
@@ -242,7 +244,7 @@ def _loop(instr: Apply) -> str | None:
 class Fused(Instr):
     """A group as one call of a kernel."""
 
-    __slots__ = ("_engine", "body", "layouts", "members", "order", "shape", "split", "steps_of")
+    __slots__ = ("_engine", "body", "layouts", "members", "numbers", "order", "shape", "split", "steps_of")
 
     def __init__(self, group: Group, used_later: set[Value], compiler: Engine) -> None:
         assert group.whole is not None
@@ -252,6 +254,7 @@ class Fused(Instr):
         self._engine = compiler
         made = [m.writes[0] for m in self.members]
         inputs: list[Input] = []
+        numbers: list[float] = []
         known: dict[Value, int] = {}
         reads: list[Value] = []
         outside = list(dict.fromkeys(v for m in self.members for v in m.reads if v not in group.made))
@@ -259,8 +262,12 @@ class Fused(Instr):
             how = self._how(group, v)
             known[v] = len(inputs)
             if v.const is not None:
-                kind = KINDS.get(v.dtype, "double")
-                inputs.append(Input(kind, "const", float(v.const[(0,) * v.const.ndim])))
+                kind, number = KINDS.get(v.dtype, "double"), float(v.const[(0,) * v.const.ndim])
+                if kind == "i1" or number in _COMMON:
+                    inputs.append(Input(kind, "const", number))
+                else:  # such as 1 / size: what differs from layer to layer is given, so that layers share a kernel
+                    inputs.append(Input(kind, "given"))
+                    numbers.append(number)
             else:
                 inputs.append(Input(KINDS[v.dtype], how))  # type: ignore[arg-type]
                 reads.append(v)
@@ -272,6 +279,7 @@ class Fused(Instr):
         self.body = Body(tuple(inputs), tuple(steps), tuple(known[v] for v in writes))
         self.steps_of = {v: group.layouts.step(v, group.whole, self.split) for v in [*reads, *writes]
                          if v.shape == self.shape}  # fmt: skip
+        self.numbers = np.array(numbers)
         size = math.prod(self.shape[i] for i in self.order[self.split :])
         rooms = [Value((size,), _DTYPES[kind]) for kind in scratch(self.body)]
         super().__init__(reads, writes, rooms)
@@ -280,7 +288,7 @@ class Fused(Instr):
     @staticmethod
     def _how(group: Group, v: Value) -> str:
         assert group.whole is not None
-        return group._how(v, group.whole)[0]
+        return group._how(v, group.whole, group.splits)[0]
 
     @property
     def title(self) -> str:
@@ -308,7 +316,7 @@ class Fused(Instr):
         size = math.prod(self.shape[i] for i in self.order[self.split :])
         table = Table.of(arrays, [self.steps_of.get(v) or 0 for v in [*self.reads, *self.writes]])
         kernel = self._engine.kernel(source(self.body)).for_size(rows * size)
-        return [(kernel, (table, 0, rows, size))]
+        return [(kernel, (table, self.numbers.ctypes.data, rows, size))]
 
     def _lies(self, v: Value, a: Array) -> bool:
         """Whether an array lies as the plan expects; one from outside may not."""

@@ -8,7 +8,7 @@ Pisarchyk and Lee, arXiv:2001.03288). Promise: bitwise.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -141,24 +141,23 @@ def _packed(
     share: bool,
 ) -> Memory:
     offsets: dict[Value, int] = {}
-    placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last), by offset
+    begins: list[int] = []  # of what is placed, in order, and
+    placed = np.empty((len(lives), 4), np.int64)  # its (offset, end, first, last)
     size = 0
-    for nbytes, first, last, v in sorted(lives, key=lambda item: (-item[0], item[1])):
+    for count, (nbytes, first, last, v) in enumerate(sorted(lives, key=lambda item: (-item[0], item[1]))):
         need = -(-max(nbytes, 1) // _ALIGN) * _ALIGN
-        at = 0
-        if share:
-            best = None
-            for offset, end, f, t in placed:
-                if t < first or f > last:
-                    continue
-                if offset - at >= need and (best is None or offset - at < best[1]):
-                    best = (at, offset - at)
-                at = max(at, end)
-            if best is not None:
-                at = best[0]
-        else:
-            at = size
+        at = size
+        if share:  # the smallest gap between what lives at the same time, else behind all of that
+            offset, end, begun, done = placed[:count].T
+            live = (done >= first) & (begun <= last)
+            reach = np.maximum.accumulate(np.concatenate(([0], end[live])))
+            gaps = offset[live] - reach[:-1]
+            fits = np.flatnonzero(gaps >= need)
+            at = int(reach[fits[np.argmin(gaps[fits])]] if fits.size else reach[-1])
         offsets[v] = at
         size = max(size, at + need)
-        insort(placed, (at, at + need, first, last))
+        k = bisect_right(begins, at)
+        begins.insert(k, at)
+        placed[k + 1 : count + 1] = placed[k:count]
+        placed[k] = at, at + need, first, last
     return Memory(size, unshared, offsets, roots, views)

@@ -26,7 +26,9 @@ from ..jit.loops import FLOATS, Body, Input, Step, source
 __all__ = ["BLOCK", "LEAST", "run", "scratch"]
 
 LEAST = 1 << 14  # elements from which writing the step down costs less than it saves
-BLOCK = 1 << 18  # elements that NumPy works on at once: what stays in the last cache; fewer and the calls cost more
+BLOCK = (
+    1 << 18
+)  # elements that NumPy works on at once: what stays in the last cache; fewer and the calls cost more
 _EXACT = COMPARISONS | {
     "add", "subtract", "multiply", "divide", "negative", "positive", "square", "reciprocal", "sqrt", "absolute",
     "fabs", "maximum", "minimum", "clip", "copysign", "sign",

@@ -208,3 +208,19 @@ def test_an_explanation_names_what_was_compiled():
     text = bound("chain", COMPILED).explain()
     assert "compiled" in text
     assert "fuse" in text
+
+
+def test_layers_that_differ_in_their_numbers_share_a_kernel():
+    def bound_to(factor):
+        x = mx.sym.Variable("x")
+        y = mx.sym.exp(x * factor) + x / (factor + 1)
+        return y.simple_bind(mx.cpu(), x=(64, 100), grad_req="null")
+
+    bound_to(0.125)._plan(False)
+    before = jit.engine().num_kernels
+    for factor in (0.3, 0.7):
+        executor = bound_to(factor)
+        executor.arg_dict["x"][:] = 2
+        wanted = np.exp(2 * factor) + 2 / (factor + 1)
+        np.testing.assert_allclose(executor.forward()[0].asnumpy(), np.full((64, 100), wanted), rtol=1e-6)
+    assert jit.engine().num_kernels == before
