@@ -1,7 +1,9 @@
 """mx.test_utils tells right from wrong, and says where it is wrong."""
 
+import bz2
 import os
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -250,3 +252,16 @@ def test_a_script_finds_pythons_modules_where_mxnet_has_them():
         "rnd",
         "OrderedDict",
     } <= names.keys()
+
+
+def test_packed_data_that_is_there_is_unpacked_and_missing_data_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "news.bz2").write_bytes(bz2.compress(b"1 2:3"))
+    tu.get_bz2_data(".", "news", "https://example.org/news.bz2", "news.bz2")
+    assert (tmp_path / "news").read_bytes() == b"1 2:3"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/a.txt", "a")
+    tu.get_zip_data(str(tmp_path), "https://example.org/a.zip", "a.zip")
+    assert (tmp_path / "in" / "a.txt").read_text() == "a"
+    with pytest.raises(mx.MXNetError, match=r"data/cifar/train\.rec is not there"):
+        tu.get_cifar10()

@@ -1,5 +1,6 @@
 """Images as arrays of (height, width, channels), red first: read, resize, crop, jitter, iterate over."""
 
+from . import image
 from .augmenters import (
     Augmenter,
     BrightnessJitterAug,
@@ -82,6 +83,7 @@ __all__ = [
     "color_normalize",
     "copyMakeBorder",
     "fixed_crop",
+    "image",
     "imdecode",
     "imread",
     "imresize",

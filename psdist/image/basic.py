@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray as Array
 
 from .. import imagefile
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, NoSuchFile, ShapeError
 from ..ndarray import NDArray
 
 __all__ = [
@@ -42,8 +42,12 @@ def pixels(src: Any) -> Array[Any]:
 
 
 def imread(filename: str | os.PathLike[str], flag: int = 1, to_rgb: bool = True) -> NDArray:
-    """A file's image, uint8: in colour, or grey with `flag` 0; blue first without `to_rgb`."""
-    return imdecode(Path(filename).read_bytes(), flag, to_rgb, what=repr(os.fspath(filename)))
+    """A file's image, uint8: in colour, or grey with `flag` 0; blue first without `to_rgb`. Raises NoSuchFile."""
+    try:
+        raw = Path(filename).read_bytes()
+    except FileNotFoundError as e:
+        raise NoSuchFile(f"imread: there is no file {os.fspath(filename)!r}") from e
+    return imdecode(raw, flag, to_rgb, what=repr(os.fspath(filename)))
 
 
 def imdecode(buf: Any, flag: int = 1, to_rgb: bool = True, *, what: str = "image") -> NDArray:

@@ -169,6 +169,7 @@ class ImageIter(DataIter):
         if self._finished:
             raise StopIteration
         samples, self._kept = self._kept, []
+        rolled = len(samples)
         self._fill(samples)
         missing = self.batch_size - len(samples)
         if not samples or (missing and self.last_batch_handle == "discard"):
@@ -187,7 +188,9 @@ class ImageIter(DataIter):
         return DataBatch(
             [NDArray(data)],
             [NDArray(label)],
-            missing,
+            self.batch_size - rolled
+            if rolled
+            else missing,  # MXNet's pad of a batch that begins with what was kept
             provide_data=self.provide_data,
             provide_label=self.provide_label,
         )

@@ -1,9 +1,12 @@
-"""Data for tests: MNIST from a folder, an iterator that repeats one batch, files from the network."""
+"""Data for tests: MNIST and CIFAR-10 from a folder, an iterator that repeats one batch, files from the network."""
 
 from __future__ import annotations
 
+import bz2
 import os
+import shutil
 import urllib.request
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,16 @@ import numpy as np
 from ..errors import ConfigError
 from ..io import DataIter, MNISTIter
 
-__all__ = ["DummyIter", "download", "get_mnist", "get_mnist_iterator", "get_mnist_ubyte"]
+__all__ = [
+    "DummyIter",
+    "download",
+    "get_bz2_data",
+    "get_cifar10",
+    "get_mnist",
+    "get_mnist_iterator",
+    "get_mnist_ubyte",
+    "get_zip_data",
+]
 
 _FILES = (
     "train-images-idx3-ubyte",
@@ -53,6 +65,15 @@ def _mnist_folder() -> str:
 def get_mnist_ubyte() -> None:
     """Check that MNIST's files are in ./data. Raises ConfigError if they are not: nothing is downloaded."""
     _mnist_folder()
+
+
+def get_cifar10() -> None:
+    """Check that CIFAR-10's record files are in ./data/cifar. Raises ConfigError if not: nothing is downloaded."""
+    for name in ("train.rec", "test.rec"):
+        if not os.path.exists(os.path.join("data", "cifar", name)):
+            raise ConfigError(
+                f"CIFAR-10: data/cifar/{name} is not there; pack it with im2rec, or copy it there"
+            )
 
 
 def get_mnist() -> dict[str, Any]:
@@ -113,3 +134,18 @@ def download(
             if k == max(1, retries) - 1:
                 raise ConfigError(f"download: {url}: {e}") from e
     return name
+
+
+def get_bz2_data(data_dir: str, data_name: str, url: str, data_origin_name: str) -> None:
+    """See that `data_dir/data_name` is there: unpacked from `data_origin_name` (.bz2), which is fetched if need be."""
+    path = os.path.join(data_dir, data_name)
+    if not os.path.exists(path):
+        packed = download(url, fname=data_origin_name, dirname=data_dir)
+        with bz2.open(packed) as source, open(path, "wb") as target:
+            shutil.copyfileobj(source, target)
+
+
+def get_zip_data(data_dir: str, url: str, data_origin_name: str) -> None:
+    """Unpack `data_origin_name` (.zip) in `data_dir`, and fetch it from `url` before if it is not there."""
+    with zipfile.ZipFile(download(url, fname=data_origin_name, dirname=data_dir)) as archive:
+        archive.extractall(data_dir)
