@@ -618,11 +618,11 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
     if isinstance(source_array, NDArray):
         if source_array.stype != "default":
             return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
-        return NDArray(np.array(source_array._data, dtype=dtype), usable(ctx or source_array._ctx))
+        return NDArray(np.array(source_array._data, dtype=dtype, order="C"), usable(ctx or source_array._ctx))
     if type(source_array).__module__.startswith("scipy.sparse"):
         return _call_sparse("array", source_array, ctx, dtype)  # type: ignore[no-any-return]
     try:
-        data = np.array(source_array, dtype=_dtype(dtype))
+        data = np.array(source_array, dtype=_dtype(dtype), order="C")  # operators take views of flat memory
     except (TypeError, ValueError) as e:
         raise BadType(f"array: cannot make an array of {type(source_array).__name__}: {e}") from e
     return NDArray(data, usable(ctx))
