@@ -251,7 +251,8 @@ class Executor:
         return np.random.Generator(again)
 
     def _head_gradients(self, out_grads: Any) -> list[Array]:
-        """The gradient of each output: as given, or ones where it does not matter. The last ones may be left out."""
+        """The gradient of each output: as given, or ones where it does not matter. The last ones may be left out, and
+        what nothing reads (for an output without a gradient, or more than there are outputs) may have any shape."""
         if out_grads is None:
             out_grads = []
         elif isinstance(out_grads, NDArray):
@@ -259,15 +260,12 @@ class Executor:
         elif isinstance(out_grads, Mapping):
             out_grads = [out_grads.get(n) for n in self._symbol.list_outputs()]
         heads = self._program.heads
-        if len(out_grads) > len(heads):
-            raise GraphError(f"backward: {len(out_grads)} out_grads for {len(heads)} outputs")
         grads: list[Array] = []
         for k, slot in enumerate(heads):
             given = out_grads[k] if k < len(out_grads) else None
             shape = self._program.shapes[slot]
             if given is None:
-                node = self._symbol._heads[k][0]
-                if node.op is not None and not node.op.ignores_head and k in self._plan(True).heads:
+                if self._reads_head(k):
                     raise GraphError(
                         f"backward: output '{self._symbol.list_outputs()[k]}' is not a loss, so its gradient is wanted in "
                         "out_grads; for its sum as the loss, give mx.nd.ones of its shape"
@@ -278,10 +276,18 @@ class Executor:
             elif not self._reads_head(k):
                 grads.append(self._ones[k])  # MXNet takes an array of any shape here
             elif given.shape != shape and (given.size != 1 or shape not in ((), (1,))):
+                if not self._reads_head(k):
+                    grads.append(self._ones[k])
+                    continue
                 raise ShapeError(f"backward: out_grads[{k}] has shape {given.shape}, the output {shape}")
             else:
                 grads.append(given._data.reshape(shape))
         return grads
+
+    def _reads_head(self, k: int) -> bool:
+        """Whether any gradient depends on that of output `k`."""
+        node = self._symbol._heads[k][0]
+        return node.op is not None and not node.op.ignores_head and k in self._plan(True).heads
 
     def _deliver(self, slot: int, g: Array | None) -> None:
         """Put an argument's gradient, complete, where it was asked for."""
@@ -493,13 +499,12 @@ def simple_bind(
     """
     names, aux_names = symbol.list_arguments(), symbol.list_auxiliary_states()
     unknown = {n: s for n, s in shapes.items() if n not in names and n not in aux_names}
-    for n, s in unknown.items():
-        near = difflib.get_close_matches(n, [*names, *_OPTIONS], 1, cutoff=0.8)
-        if near or not isinstance(s, tuple | list | int):
+    for n in unknown:
+        if difflib.get_close_matches(n, [*names, *_OPTIONS], 1, cutoff=0.8):
             misspelling("simple_bind", {n: None}, [*names, *_OPTIONS])
     known = {
         n: tuple(s) if not isinstance(s, int) else (s,) for n, s in shapes.items() if n not in unknown
-    }  # a shape of something that is not in this part of a network is no error, as in MXNet
+    }  # what is said of something that is not in this part of a network is no error, as in MXNet
     partial, _, aux_partial = symbol.infer_shape_partial(**known)
     if unknown and any(0 in s or not s for s in partial):
         misspelling("simple_bind", unknown, names)
