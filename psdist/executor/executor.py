@@ -251,8 +251,8 @@ class Executor:
         return np.random.Generator(again)
 
     def _head_gradients(self, out_grads: Any) -> list[Array]:
-        """The gradient of each output: as given, or ones where it does not matter. The last ones may be left out, and
-        what nothing reads (for an output without a gradient, or more than there are outputs) may have any shape."""
+        """The gradient of each output: as given, or ones where it does not matter. The last ones may be left out;
+        more than there are outputs are passed over, as MXNet does."""
         if out_grads is None:
             out_grads = []
         elif isinstance(out_grads, NDArray):
@@ -265,7 +265,8 @@ class Executor:
             given = out_grads[k] if k < len(out_grads) else None
             shape = self._program.shapes[slot]
             if given is None:
-                if self._reads_head(k):
+                node = self._symbol._heads[k][0]
+                if node.op is not None and not node.op.ignores_head and k in self._plan(True).heads:
                     raise GraphError(
                         f"backward: output '{self._symbol.list_outputs()[k]}' is not a loss, so its gradient is wanted in "
                         "out_grads; for its sum as the loss, give mx.nd.ones of its shape"
@@ -276,18 +277,10 @@ class Executor:
             elif not self._reads_head(k):
                 grads.append(self._ones[k])  # MXNet takes an array of any shape here
             elif given.shape != shape and (given.size != 1 or shape not in ((), (1,))):
-                if not self._reads_head(k):
-                    grads.append(self._ones[k])
-                    continue
                 raise ShapeError(f"backward: out_grads[{k}] has shape {given.shape}, the output {shape}")
             else:
                 grads.append(given._data.reshape(shape))
         return grads
-
-    def _reads_head(self, k: int) -> bool:
-        """Whether any gradient depends on that of output `k`."""
-        node = self._symbol._heads[k][0]
-        return node.op is not None and not node.op.ignores_head and k in self._plan(True).heads
 
     def _deliver(self, slot: int, g: Array | None) -> None:
         """Put an argument's gradient, complete, where it was asked for."""

@@ -40,6 +40,11 @@ def _modulo(a: Any, b: Any, out: Array | None = None) -> Any:
     return y
 
 
+def _modulo_gradient(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """That of integers is 0, as MXNet has it."""
+    return (g, -g * np.floor(a / b)) if y.dtype.kind == "f" else (np.zeros_like(g), np.zeros_like(g))
+
+
 def _hypot(a: Any, b: Any, out: Array | None = None) -> Any:
     dtype = (a if isinstance(a, np.ndarray) else b).dtype
     if dtype.kind == "f":
@@ -75,7 +80,7 @@ _ROWS = [
     _Row("div", _divide, "a / b; of integers, cut towards zero",
          lambda g, y, _a, b: ((h := g / b), -h * y), ("elemwise_div",), ("_div", "_Div"), reversible=True),
     _Row("mod", _modulo, "the remainder of a / b, with the sign of b; 0 where b is 0",
-         lambda g, _y, a, b: (g, -g * np.floor(a / b)), ("_mod",), ("_Mod",), reversible=True),
+         _modulo_gradient, ("_mod",), ("_Mod",), reversible=True),
     _Row("power", np.power, "a to the power of b", _power_gradient, ("_power",), ("_Power",), reversible=True),
     _Row("maximum", np.maximum, "the larger of a and b", lambda g, _y, a, b: (g * (a >= b), g * (a < b)),
          ("_maximum",), ("_Maximum",)),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ShapeError
 from . import special, unary
 from .registry import Params, op
 from .signature import Shape
@@ -81,8 +82,17 @@ def _leaky_shape(ins: list[Shape | None], params: Params, outs: list[Shape | Non
     return [s, *gamma], [s] * len(outs)
 
 
-def _by_channel(gamma: Array, ndim: int) -> Array:
-    return gamma.reshape(1, -1, *(1,) * (ndim - 2)) if ndim > 1 else gamma
+def _aligned(gamma: Array, s: Shape) -> Array:
+    """γ beside the first two axes of `s`, of which it may have the second, both, or (a single number) neither."""
+    sizes, left = [1] * len(s), list(gamma.shape)
+    for i in reversed(range(min(2, len(s)))):
+        if left and left[-1] in (1, s[i]):
+            sizes[i] = left.pop()
+    if left:
+        raise ShapeError(
+            f"gamma is {gamma.shape}; wanted a number for each channel of {s}, or for each row's"
+        )
+    return gamma.reshape(sizes)
 
 
 @op(shape=_leaky_shape, types="T, T -> T, T", active=lambda p: ("data", "gamma")[: 1 + (p["act_type"] == "prelu")],
@@ -93,7 +103,7 @@ def LeakyReLU(data: Array, gamma: Array | None = None, /, *,
               rng: np.random.Generator) -> Any:  # fmt: skip
     """ReLU's relatives: x itself above 0, and below it
 
-    - leaky: `slope` · x; prelu: γ · x with a learnt γ for each channel (or one for all);
+    - leaky: `slope` · x; prelu: γ · x with a learnt γ for each channel (or each row's channel, or one for all);
     - rrelu: x times a number drawn between the bounds (their mean, outside training), which is the second output;
     - elu: `slope` · (e^x - 1); selu: the self-normalising elu with fixed constants;
     - gelu: everywhere x · Φ(x), Φ the normal distribution."""
@@ -114,7 +124,7 @@ def LeakyReLU(data: Array, gamma: Array | None = None, /, *,
         mask = np.where(data > 0, data.dtype.type(1), mask)
         return data * mask, mask
     y = _below(data)
-    y *= slope if gamma is None else _by_channel(gamma, data.ndim)
+    y *= slope if gamma is None else _aligned(gamma, data.shape)
     y += unary.relu(data)
     return y
 
@@ -142,12 +152,11 @@ def _(*arrays: Array, act_type: str, slope: float, **_: Any) -> Any:
     above = g * (x > 0)
     below = g - above
     if act_type == "prelu":
-        gamma = arrays[3]
-        wide = below * x
-        axes = tuple(i for i in range(x.ndim) if i != 1)
-        g_gamma = wide.sum(axis=axes) if gamma.size > 1 else wide.sum()
-        below *= _by_channel(gamma, x.ndim)
-        return np.add(above, below, out=above), np.reshape(g_gamma, gamma.shape)
+        gamma = _aligned(arrays[3], x.shape)
+        axes = tuple(i for i, n in enumerate(gamma.shape) if n == 1)
+        g_gamma = (below * x).sum(axis=axes)
+        below *= gamma
+        return np.add(above, below, out=above), np.reshape(g_gamma, arrays[3].shape)
     below *= slope
     return np.add(above, below, out=above)
 

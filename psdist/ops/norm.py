@@ -90,9 +90,10 @@ def BatchNorm(data: Array, gamma: Array, beta: Array, moving_mean: Array, moving
 
     In training, mean and variance are the batch's, and in the backward pass the moving ones follow them:
     m ← momentum · m + (1 - momentum) · batch. Elsewhere, or with `use_global_stats`, the moving ones are used.
-    `fix_gamma` sets gamma to 1."""
-    return _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, fix_gamma=fix_gamma,
-                       use_global_stats=use_global_stats, axis=axis, is_train=is_train, out=out)  # fmt: skip
+    `fix_gamma` sets gamma to 1. The outputs that `output_mean_var` shows are the mean and 1 / √(variance + eps)."""
+    y, mean, var = _batch_norm(data, gamma, beta, moving_mean, moving_var, eps=eps, fix_gamma=fix_gamma,
+                               use_global_stats=use_global_stats, axis=axis, is_train=is_train, out=out)  # fmt: skip
+    return y, mean, 1 / np.sqrt(var + eps) if output_mean_var else var
 
 
 @op(shape=_batch_norm_shape, types=_batch_norm_types, aux=("moving_mean", "moving_var"), mutates=("gamma",),
@@ -106,8 +107,13 @@ def BatchNorm_v1(data: Array, gamma: Array, beta: Array, moving_mean: Array, mov
 
 
 def _batch_norm_gradient(*arrays: Array, eps: float, momentum: float, fix_gamma: bool, use_global_stats: bool,
-                         is_train: bool, needs: tuple[bool, ...], axis: int = 1, **_: Any) -> Any:  # fmt: skip
+                         is_train: bool, needs: tuple[bool, ...], axis: int | None = None,
+                         output_mean_var: bool, **_: Any) -> Any:  # fmt: skip
     mean, var, data, gamma = arrays[-7:-3]
+    if axis is None:
+        axis = 1  # BatchNorm_v1's; it shows the variance itself
+    elif output_mean_var:
+        var = 1 / var**2 - eps
     scale: Any = 1 if fix_gamma else gamma
     g = _by_channel(_in_float32(arrays[0]), axis)
     x = _by_channel(_in_float32(data), axis)

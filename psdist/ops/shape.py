@@ -81,7 +81,15 @@ def _reshape_to(s: Shape, shape: Shape, reverse: bool, target_shape: Shape, keep
     return reshaped(s, (s[0], *old[1:]) if keep_highest else old)
 
 
-@op("(*s) -> (*out)", aliases=["reshape"], where={"out": _reshape_to}, passes=True)
+@partial
+def _completed(s: Shape, out: Shape) -> Shape:
+    """`s` with the one size that it lacks, which its result tells."""
+    if 0 in out or s.count(0) != 1:
+        return s
+    return tuple(n or math.prod(out) // math.prod(m for m in s if m) for n in s)
+
+
+@op("(*s) -> (*out)", aliases=["reshape"], where={"out": _reshape_to, "s": _completed}, passes=True)
 def Reshape(data: Array, /, *, shape: tuple[int, ...] = (), reverse: bool = False,
             target_shape: tuple[int, ...] = (), keep_highest: bool = False, out: Array | None = None) -> Any:  # fmt: skip
     """The same elements in another shape. Besides sizes, `shape` may hold codes: 0 keeps a size, -1 is inferred, -2

@@ -930,6 +930,18 @@ z = mx.nd.ones((4, 3)); mx.nd.sparse.adagrad_update(w, r, z, out=w, lr=0.1); [w,
 """.strip().splitlines()
 
 
+LAYERS = """
+mx.nd.LeakyReLU(t - 12, mx.nd.array([[.5, .25, 2], [4, 8, 0]]), act_type='prelu')
+mx.nd.LeakyReLU(t - 12, mx.nd.array([.5, .25, 2]), act_type='prelu')
+mx.nd.LeakyReLU(a - 3, mx.nd.array([.5, 4]), act_type='prelu')
+mx.nd.LeakyReLU(a - 3, mx.nd.array([[.5], [4]]), act_type='prelu')
+mx.nd.LeakyReLU(v - 2, v, act_type='prelu')
+mx.nd.LeakyReLU(a, mx.nd.array([1, 2, 3, 4]), act_type='prelu')
+p = [mx.nd.array([1, 2]) for _ in range(4)]; mx.nd.BatchNorm(w[:, :2], *p, eps=2, output_mean_var=True)
+mx.nd.dot(mx.nd.array(t.asnumpy().T), mx.nd.ones((4, 2)), transpose_a=True)
+""".strip().splitlines()
+
+
 GROUPS = {
     "creation": CREATION,
     "arithmetic": ARITHMETIC,
@@ -938,6 +950,7 @@ GROUPS = {
     "methods": METHODS,
     "failures": FAILURES,
     "sparse": SPARSE,
+    "layers": LAYERS,
 }
 
 

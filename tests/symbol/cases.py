@@ -333,6 +333,22 @@ net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(V('data'), num_hidden=10, name=
  net.infer_shape_partial(data=(0, 100))]
 """,
     """
+whole = [net + mx.sym.ones(shape) for net, shape in [
+    (a.reshape((0, -1)), (2, 75)), (a.reshape((-3, -1)), (6, 25)), (a.reshape((5, 3, 0, -1), reverse=True), (5, 3, 5, 2)),
+]]
+[net.infer_shape(a=shape) for net in whole for shape in [(0, 3, 5, 5), (2, 0, 5, 5), (2, 3, 5, 0), (2, 3, 5, 5)]]
+""",
+    """
+remainder = mx.sym.broadcast_mod(mx.sym.cast(a, dtype='int32'), mx.sym.cast(b, dtype='int32'))
+e = remainder.bind(mx.cpu(), [mx.nd.array([7, 8, -9]), mx.nd.array([2, 5, 4])], [mx.nd.ones(3), mx.nd.ones(3)])
+e.forward(is_train=True)
+e.backward(mx.nd.array([1, 2, 3], dtype='int32'))
+[x.asnumpy().tolist() for x in e.outputs + e.grad_arrays]
+""",
+    """
+(a * 2).simple_bind(mx.cpu(), a=(2, 3), axis=1, mode='clip').arg_dict['a'].shape
+""",
+    """
 x = mx.sym.RNN(V('x'), V('p'), V('s'), state_size=4, num_layers=1, mode='gru', name='r')
 x.infer_shape(x=(5, 2, 3))
 """,
