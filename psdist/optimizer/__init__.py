@@ -18,6 +18,7 @@ from . import (  # noqa: F401
     dcasgd,
     ftml,
     ftrl,
+    groupadagrad,
     lamb,
     lars,
     lbsgd,
@@ -94,6 +95,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "contrib":
+        return importlib.import_module(".contrib", __name__)
     if name in __all__:
         found = getattr(importlib.import_module(".classes", __name__), name)
         globals()[name] = found

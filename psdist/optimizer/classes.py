@@ -12,6 +12,7 @@ from . import (
     dcasgd,
     ftml,
     ftrl,
+    groupadagrad,
     lamb,
     lars,
     lbsgd,
@@ -44,6 +45,7 @@ RMSProp = from_rule(
     pack=tuple,
 )
 Ftrl = from_rule(ftrl.Ftrl, learning_rate=0.1, order="lamda1 learning_rate beta", always_lazy=True)
+GroupAdaGrad = from_rule(groupadagrad.GroupAdaGrad, order="eps", always_lazy=True)
 FTML = from_rule(ftml.FTML, order="beta1 beta2 epsilon")
 Nadam = from_rule(nadam.Nadam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon schedule_decay")
 Adamax = from_rule(adamax.Adamax, learning_rate=0.002, order="learning_rate beta1 beta2")
@@ -99,6 +101,7 @@ for _cls in (
     AdaDelta,
     RMSProp,
     Ftrl,
+    GroupAdaGrad,
     FTML,
     Nadam,
     Adamax,
@@ -125,6 +128,7 @@ __all__ = [
     "Adam",
     "Adamax",
     "Ftrl",
+    "GroupAdaGrad",
     "Nadam",
     "Optimizer",
     "RMSProp",

@@ -113,6 +113,8 @@ class Optimizer:
                 self.update_multi_precision(i, w, g, s)
         elif self.multi_precision and weight.dtype == np.float16:
             master, inner = state if self._master_first else state[::-1]
+            if not self._master_first:  # MXNet has rules of their own for these, and none of them for rows
+                grad = grad.tostype("default")
             self.update(index, master, grad.astype(np.float32), inner)
             weight[:] = master.astype(np.float16)
         else:

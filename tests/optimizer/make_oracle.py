@@ -52,12 +52,15 @@ _OWN = {
         {"warmup_strategy": "sqrt", "batch_scale": 2, "updates_per_epoch": 2, "warmup_epochs": 1},
     ],
     "test": [{}],
+    "groupadagrad": [{}, {"eps": 1e-2}],
 }
+_WITHOUT_DECAY = {"groupadagrad"}
 
 CASES = [
     (name, {**own, **shared})
     for name, choices in _OWN.items()
     for own, shared in itertools.product(choices, _SHARED)
+    if name not in _WITHOUT_DECAY or "wd" not in shared
 ]
 
 

@@ -57,6 +57,15 @@ def test_a_half_precision_weight_has_a_full_copy_that_takes_the_updates():
     np.testing.assert_allclose(updater.states[0][1].asnumpy(), exact.asnumpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("name", "is_lazy"), [("sgd", False), ("adam", True)])
+def test_the_full_copy_of_a_half_precision_weight_takes_rows_as_mxnet_s_rule_does(name, is_lazy):
+    weight = mx.nd.ones((3, 2), dtype="float16")
+    rows = mx.nd.sparse.row_sparse_array((np.ones((1, 2), np.float16), [1]), shape=(3, 2), dtype="float16")
+    optimizer = mx.optimizer.create(name, learning_rate=0.1, wd=0.5, multi_precision=True)
+    mx.optimizer.get_updater(optimizer)(0, rows, weight)
+    assert (weight.asnumpy()[[0, 2]] == 1).all() == is_lazy
+
+
 @pytest.mark.parametrize("name", sorted({*mx.optimizer.Optimizer.opt_registry} - {"sgld"}))
 def test_training_goes_on_from_saved_states_as_if_it_had_not_stopped(name):
     through, _ = stepped(mx.optimizer.create(name, learning_rate=0.1), steps=5)
@@ -156,6 +165,7 @@ def test_registering_a_second_class_of_one_name_warns():
         ("adam", {}, True),
         ("adagrad", {}, True),
         ("ftrl", {}, True),
+        ("groupadagrad", {}, True),
         ("rmsprop", {}, False),
     ],
 )
@@ -188,3 +198,10 @@ def test_lars_keeps_the_rate_of_the_same_keys_on_a_server_as_in_one_process():
     here = {key: optimizer._rule_for(int(key[2:]) if key[0] == "i" else key[2:]) for key in on_server}
     assert on_server == here
     assert [rule.scaled for rule in on_server.values()] == ["all", "none", "all", "none", "all", "all"]
+
+
+def test_what_mxnet_keeps_apart_is_found_there_and_by_name():
+    optimizer = mx.optimizer.contrib.GroupAdaGrad(0.5, learning_rate=2.0)
+    assert isinstance(mx.optimizer.create("groupadagrad"), mx.optimizer.contrib.GroupAdaGrad)
+    assert optimizer.to_wire() == ("groupadagrad", {"rescale_grad": 1.0, "clip_gradient": None, "eps": 0.5})
+    assert optimizer.create_state(0, mx.nd.ones((3, 4))).shape == (3, 1)
