@@ -217,14 +217,19 @@ class Symbol:
         return result
 
     def infer_shape_partial(self, *args: Any, **kwargs: Any) -> tuple[list[Shape], list[Shape], list[Shape]]:
-        """As `infer_shape`, with () or 0 (under `np_shape` -1) for what does not follow."""
+        """As `infer_shape`, with () or 0 for what does not follow: under `np_shape` None or -1."""
         known = self._given(args, kwargs, "infer_shape")
+        numpy_like = is_np_shape()
+        if numpy_like:
+            known = {k: tuple(0 if n == -1 else n for n in np.atleast_1d(v)) for k, v in known.items()}
         nodes = self._nodes()
         shapes = infer.infer_shapes(nodes, known)
-        unknown = -1 if is_np_shape() else 0
 
-        def of(n: Node, i: int = 0) -> Shape:
-            return tuple(size or unknown for size in shapes[id(n)][i] or ())
+        def of(n: Node, i: int = 0) -> Any:
+            shape = shapes[id(n)][i]
+            if numpy_like:
+                return shape and tuple(size or -1 for size in shape)
+            return shape or ()
 
         return (
             [of(n) for n in arguments(nodes)],

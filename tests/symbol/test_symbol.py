@@ -217,3 +217,14 @@ def test_none_is_kept_where_it_is_not_the_default():
     assert mx.sym.sort(x, axis=None, name="s").attr_dict() == {"s": {"axis": "None"}}
     assert mx.sym.sort(x, axis=None).infer_shape(x=(2, 3))[1] == [(6,)]
     assert mx.sym.sum(x, axis=None, name="s").attr_dict() == {}
+
+
+def test_under_np_shape_what_does_not_follow_is_none_or_minus_one():
+    x, y = mx.sym.var("x"), mx.sym.var("y")
+    product = mx.sym.batch_dot(x, y)
+    with mx.np_shape():
+        assert mx.sym.sin(x).infer_shape_partial() == ([None], [None], [])
+        assert product.infer_shape_partial(x=(-1, 3, 4), y=(-1, 4, 5))[1] == [(-1, 3, 5)]
+        assert product.infer_shape_partial(x=(-1, 3, 4), y=(-1, -1, 5))[1] == [None]
+        assert product.infer_shape(x=(-1, 3, 4), y=(-1, 4, 5)) == (None, None, None)
+    assert mx.sym.sin(x).infer_shape_partial() == ([()], [()], [])
