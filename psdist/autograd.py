@@ -21,10 +21,11 @@ from .ops.registry import Op, unbroadcast
 from .ops.sparse import RowSparse
 
 if TYPE_CHECKING:
-    from .ndarray.array import NDArray
+    from .ndarray.array import NDArray  # at run time the array's own module puts it here
 
 __all__ = [
     "Function",
+    "NDArray",
     "backward",
     "get_symbol",
     "grad",

@@ -284,3 +284,9 @@ def test_a_gradient_is_fresh_until_a_script_says_otherwise():
     assert not y._fresh_grad
     x._fresh_grad = False
     assert not x._fresh_grad
+
+
+def test_a_script_that_takes_all_names_of_autograd_has_ndarray_among_them():
+    names: dict[str, object] = {}
+    exec("from psdist.autograd import *", names)
+    assert names["NDArray"] is nd.NDArray

@@ -6,13 +6,14 @@ call and as little else as possible; everything else goes through `invoke`.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ops, profiler
+from .. import autograd, ops, profiler
 from ..autograd import Leaf, Node, Source, anyone, backward, order, state
 from ..context import Context, cpu, usable
 from ..errors import BadType, GraphError, PSError, ShapeError, UnknownName
@@ -21,6 +22,7 @@ from ..ops.quiet import SILENT, enter, leave, quietly
 from ..ops.registry import Op
 from ..util import is_np_shape
 from . import indexing
+from .params import load_one
 
 __all__ = ["NDArray", "array", "empty", "from_numpy", "full", "ones", "waitall", "zeros"]
 
@@ -142,6 +144,16 @@ class NDArray:
 
     def __reduce__(self) -> Any:
         return _rebuild, (self._data, self._ctx)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take over what MXNet pickles of an array, which is its part of a .params file, or None for no value.
+
+        So a pickle of MXNet's loads where `mxnet` is psdist (`psdist.compat`).
+        """
+        held = state["handle"]
+        if held is not None:
+            self._data = load_one(bytes(held))
+        self._ctx, self._source = _CPU0, None
 
     def __copy__(self) -> NDArray:
         return self.copy()
@@ -380,6 +392,9 @@ class NDArray:
 
     def __abs__(self) -> NDArray:
         return _call("abs", self)
+
+
+autograd.NDArray = NDArray  # type: ignore[misc]  # where `from mxnet.autograd import *` looks for it
 
 
 def _rebuild(data: np.ndarray[Any, Any], ctx: Context) -> NDArray:
@@ -640,6 +655,8 @@ def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray
         raise BadType(
             "from_numpy: only a C-contiguous array can be shared; use zero_copy=False, or ascontiguousarray"
         )
+    with contextlib.suppress(ValueError):  # memory that nobody may write, nor then the result
+        ndarray.flags.writeable = True  # one that an earlier call has shared
     shared = ndarray.view()
     ndarray.flags.writeable = False
     return NDArray(shared, _CPU0)

@@ -111,9 +111,13 @@ def put(x: NDArray, key: Any, value: Any) -> None:
     data = getattr(value, "_data", value)
     if isinstance(data, int | float):
         data = np.asarray(data).astype(x._data.dtype)  # wraps and cuts as C does, without a complaint
+    if not x._data.ndim and isinstance(key, slice) and key == slice(None):
+        key = ...  # all of an array without axes, which NumPy lets nobody slice
     try:
         target = x._data[key] if _is_basic(key) else None
-        if target is not None and isinstance(data, np.ndarray) and data.ndim and target.ndim < data.ndim:
+        if target is not None and not target.ndim:
+            data = np.reshape(data, ())  # one element takes whatever holds one
+        elif target is not None and isinstance(data, np.ndarray) and data.ndim and target.ndim < data.ndim:
             data = data.reshape(
                 data.shape[data.ndim - target.ndim :]
             )  # leading axes of 1 in the value do not matter

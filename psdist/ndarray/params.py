@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from ..errors import PSError, ShapeError
 from ..ops.sparse import CSR, RowSparse
 
-__all__ = ["CSR", "Param", "RowSparse", "dump_params", "load_params", "save_params"]
+__all__ = ["CSR", "Param", "RowSparse", "dump_params", "load_one", "load_params", "save_params"]
 
 _Shape = tuple[int, ...]
 
@@ -75,6 +75,17 @@ def load_params(
     name = os.fspath(source)
     with open(name, "rb") as file:
         return _read_file(_Reader(file, file.seek(0, os.SEEK_END), repr(name)))
+
+
+def load_one(data: bytes, /) -> NDArray[Any]:
+    """The dense array in bytes that hold one `array` and nothing else. Raises PSError as `load_params` does."""
+    r = _Reader(io.BytesIO(data), len(data), "bytes")
+    value = _read_array(r, "the array")
+    if r.left:
+        raise r.error(f"{r.left} bytes follow the array")
+    if not isinstance(value, np.ndarray):
+        raise r.error("a sparse array; wanted a dense one", 0)
+    return value
 
 
 class _Reader:

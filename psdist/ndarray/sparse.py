@@ -37,8 +37,13 @@ __all__ = [
 ]
 
 
-def retain(data: NDArray, indices: Any, out: NDArray | None = None, name: str | None = None) -> NDArray:
+def retain(
+    data: NDArray, indices: Any = None, out: NDArray | None = None, name: str | None = None, **unknown: Any
+) -> NDArray:
     """Only the rows `indices` of a row_sparse array."""
+    if unknown or indices is None:
+        what = f"no parameter {next(iter(unknown))!r}" if unknown else "no indices given"
+        raise ConfigError(f"retain: {what}; it takes data and indices")
     if data.stype != "row_sparse":
         raise ConfigError(f"retain: wanted a row_sparse array, given a {data.stype} one")
     at = indices if isinstance(indices, NDArray) else NDArray(index_of(indices))

@@ -91,7 +91,8 @@ def csr_matrix(
     elif is_scipy(arg1):
         if arg1.format != "csr":
             raise TypeError(f"csr_matrix: a SciPy matrix in {arg1.format} format; convert it with .tocsr()")
-        arg1.sort_indices()
+        arg1 = arg1.copy()
+        arg1.sum_duplicates()  # which sorts each row too
         held = _csr(
             np.array(arg1.data, dtype or arg1.dtype),
             index_of(arg1.indices),

@@ -83,7 +83,7 @@ _Row = tuple[str, Callable[..., Any], str, Callable[..., Any] | None]
 # name, function (x, out=None), the sentence, gradient (g, y, x) or None: zero everywhere
 # fmt: off
 _ROWS: list[_Row] = [
-    ("relu", relu, "max(x, 0)", lambda g, y, _x: g * (y > 0)),
+    ("relu", relu, "max(x, 0)", lambda g, y, _x: g * np.sign(y)),  # NaN where y is: MXNet's rule
     ("sigmoid", sigmoid, "1 / (1 + e^-x)", lambda g, y, _x: g * y * (1 - y)),
     ("tanh", np.tanh, "the hyperbolic tangent", lambda g, y, _x: g * (1 - y * y)),
     ("softsign", softsign, "x / (1 + |x|)", lambda g, _y, x: g / np.square(1 + np.abs(x))),

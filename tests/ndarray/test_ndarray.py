@@ -6,6 +6,7 @@ import pytest
 
 import psdist as mx
 from psdist import autograd, nd
+from psdist.errors import PSError, ShapeError
 from psdist.ops.quiet import quietly
 
 KEYS = {
@@ -93,6 +94,50 @@ def test_memory_is_shared_with_numpy_which_may_not_write_it_any_more():
     assert (source == 2).all()
     with pytest.raises(ValueError, match="only a C-contiguous array can be shared"):
         nd.from_numpy(np.ones((3, 2)).T)
+
+
+def test_memory_that_was_shared_before_is_shared_again_and_writable():
+    values = np.ones((2, 2), np.float32)
+    first, second = nd.from_numpy(values), nd.from_numpy(values)
+    second[1, 1] = 5
+    assert first.asnumpy().tolist() == values.tolist() == [[1, 1], [1, 5]]
+    constant = np.frombuffer(bytes(8), np.float32)
+    with pytest.raises(ValueError, match="read-only"):
+        nd.from_numpy(constant)[0] = 1
+
+
+@pytest.mark.parametrize("value", [[7], np.array([7]), nd.array([7]), [[7]], 7])
+def test_one_element_takes_whatever_holds_one(value):
+    x = nd.array([[1, 2], [3, 4]], dtype="int32")
+    x[0, 1] = value
+    assert x.asnumpy().tolist() == [[1, 7], [3, 4]]
+    with pytest.raises(ShapeError, match=r"assigning \(2,\)"):
+        x[0, 1] = [1, 2]
+
+
+def test_an_array_without_axes_is_assigned_whole():
+    x = nd.array(np.zeros(()))
+    x[:] = np.ones(())
+    assert (x.shape, x.asnumpy().tolist()) == ((), 1.0)
+
+
+def test_an_array_that_mxnet_pickled_is_read():
+    x = nd.zeros(3)
+    head = "c9fa93f9 00000000 01000000 0200000000000000 02000000 00000000 04000000"  # two int32 of a GPU's
+    x.__setstate__({"handle": bytearray.fromhex(head + "05000000 06000000")})
+    assert x.asnumpy().tolist() == [5, 6]
+    assert (x.dtype, x.context) == (np.int32, mx.cpu())
+    with pytest.raises(PSError, match="at offset 32: the array, int32 of shape"):
+        x.__setstate__({"handle": bytearray.fromhex(head)})
+
+
+def test_relus_gradient_of_nan_is_nan():
+    x = nd.array([np.nan, 1, -1, 0])
+    x.attach_grad()
+    with autograd.record():
+        y = nd.relu(x)
+    y.backward()
+    np.testing.assert_array_equal(x.grad.asnumpy(), [np.nan, 1, 0, 0])
 
 
 def test_memory_is_shared_by_dlpack_both_ways():

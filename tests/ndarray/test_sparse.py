@@ -144,3 +144,17 @@ def test_records_add_to_dense_arrays_from_either_side():
     for total in (dense + rows, rows + dense):
         assert total.tolist() == [[1, 1], [6, 6], [1, 1]]
     assert dense.sum() == 6
+
+
+def test_scipys_elements_given_twice_are_summed():
+    scipy = pytest.importorskip("scipy.sparse")
+    given = scipy.csr_matrix((np.array([1.0, 2, 3]), [1, 0, 1], [0, 3]), shape=(1, 2))
+    x = mx.nd.sparse.csr_matrix(given)
+    assert (x.data.asnumpy().tolist(), x.indices.asnumpy().tolist()) == ([2, 4], [0, 1])
+    assert given.data.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("wrong", "words"), [({"invalid": 1}, "no parameter 'invalid'"), ({}, "no indices")])
+def test_retain_says_what_it_takes(wrong, words):
+    with pytest.raises(mx.base.MXNetError, match=words):
+        mx.nd.sparse.retain(mx.nd.sparse.zeros("row_sparse", (2, 2)), **wrong)
