@@ -139,8 +139,8 @@ class View:
 @message(4, senders="worker server scheduler")
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A sign of life, both ways between the scheduler and each member. `step` is the sender's clock: rounds
-    pushed by a worker, applied by a server. `nbytes`, `num_keys` as in MemberStatus."""
+    """A sign of life, both ways between the scheduler and each member; from a server also at each View. `step` is the
+    sender's clock: rounds pushed by a worker, applied by a server. `nbytes`, `num_keys` as in MemberStatus."""
 
     role: str
     rank: int
@@ -168,7 +168,8 @@ class Barrier:
 @message(31, senders="worker server")
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The sender has finished; rounds and barriers no longer wait for it. Reply: Done."""
+    """The sender has finished; rounds and barriers no longer wait for it. Reply: Done, to a worker when every server is in
+    an epoch without it, which a scheduler that is started again will hear from them, or after two heartbeats."""
 
     seq: int
 

@@ -97,6 +97,7 @@ class Membership:
             case View():
                 if self.view is None or message.epoch >= self.view.epoch:
                     self.view = message
+                    self._next_alive = now  # the scheduler waits to hear that it is known
             case Abort():
                 self._end(1, f"the job ended: {message.reason}")
             case Finish():

@@ -24,6 +24,7 @@ class Process:
     heard_at: float
     state: Literal["joining", "alive", "left", "dead"] = "joining"
     joined: int = 1  # the epoch of its first View
+    epoch: int = 0  # of the View that it has, as it last said
     why: str = ""  # it is dead, or was let go
     is_dismissed: bool = False  # it was let go, and has not said that it heard so
     step: int = 0

@@ -27,6 +27,7 @@ or have had the time to; whoever has not is dead.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal, assert_never
 
@@ -97,6 +98,17 @@ State = Literal["joining", "running", "finished", "aborted"]
 _MAX_LAUNCHERS = 256  # the newest; each `psdist status` is one
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What somebody who leaves is told, when every server knows that he does: a scheduler that is started again would
+    else miss him."""
+
+    epoch: int  # in which he is gone
+    until: float  # when it is said all the same
+    sender: Destination
+    message: Message
+
+
 class Scheduler:
     """The members of a job, its barriers, and its end."""
 
@@ -146,17 +158,21 @@ class Scheduler:
         self._barriers = Barriers()
         self._has_begun = False  # somebody has pushed
         self._waiting: dict[int, tuple[Destination, Hello]] = {}  # by token: newcomers, until then
+        self._held: list[_Held] = []
+        self._now = now
         self._out: Out = []
 
     def step(self, sender: Destination, message: Message, now: float) -> Out:
         """Take one message; what to send because of it."""
-        self._out = []
+        self._out, self._now = [], now
         self._take(sender, message, now)
+        self._let_go(now)
         return self._out
 
     def tick(self, now: float) -> Out:
         """What to send because time passed; sets `ended` when the job is over and everybody knows."""
-        self._out = []
+        self._out, self._now = [], now
+        self._let_go(now)
         if self.state in ("finished", "aborted"):
             gone = self.state == "finished" and not any(p.here or p.is_dismissed for p in self._roster)
             if gone or now >= self._end_at:
@@ -222,6 +238,7 @@ class Scheduler:
         match message:
             case Alive():
                 if process is not None:
+                    process.epoch = max(process.epoch, message.epoch)
                     process.step = message.step
                     if message.step and process.role == "worker" and not self._has_begun:
                         self._begin_training(now)
@@ -232,7 +249,10 @@ class Scheduler:
             case Leave():
                 if process is not None:
                     self._leave(process, now)
-                self._out.append((sender, Done(seq, 0)))
+                if role == "worker" and self.state in ("running", "finished"):
+                    self._hold(sender, Done(seq, 0))
+                else:
+                    self._out.append((sender, Done(seq, 0)))
             case Lost():
                 if process is None:
                     self._lost(message, now)
@@ -292,14 +312,25 @@ class Scheduler:
             self._refuse(sender, hello.seq, "refused", f"no role {hello.role!r}; wanted worker or server")
             return
         if (known := self._roster.known(hello)) is not None:
+            self._held = [
+                replace(one, sender=sender) if one.sender == known.sender else one for one in self._held
+            ]
             self._roster.reconnect(known, sender, now)
             self._welcome(sender, hello, now)
             if known.state == "alive":
                 self._out.append((sender, self._view(known)))
             if self.state == "aborted":
                 self._out.append((sender, Abort(self.reason, "scheduler", ANY_RANK, 0, now - self._began)))
+            elif any(one.sender == sender for one in self._held):
+                pass
             elif known.role == "server" and (self.state == "finished" or not known.here):
                 self._out.append((sender, Finish(self.reason or known.why)))
+            return
+        if hello.role == "server" and self._was_let_go(hello):
+            why = self.reason or f"the job goes on with {self._places.num_servers} servers"
+            self._roster.add(Process(hello, sender, hello.rank, now, "left", why=why, is_dismissed=True))
+            self._welcome(sender, hello, now)
+            self._out.append((sender, Finish(why)))
             return
         if self.state in ("finished", "aborted"):
             self._refuse(sender, hello.seq, "aborted", f"job {self.job!r} has ended: {self.reason}")
@@ -316,7 +347,7 @@ class Scheduler:
         if refusal := self._why_not(hello):
             self._refuse(sender, hello.seq, "refused", refusal)
             return
-        if hello.epoch and self._recall_at is None:
+        if hello.epoch and self.state == "joining" and self._recall_at is None:
             self._recall_at = now + self._dead_after_s
         process = Process(hello, sender, ANY_RANK, now)
         self._roster.add(process)
@@ -331,10 +362,16 @@ class Scheduler:
         left = max(0.0, self._start_timeout_s - (now - self._began))
         self._out.append((sender, Welcome(hello.seq, ANY_RANK, self._heartbeat_s, self._dead_after_s, left)))
 
+    def _was_let_go(self, hello: Hello) -> bool:
+        """Whether this server was a member that a scheduler before this one has let go, and did not hear so."""
+        if self.state == "finished":
+            return hello.epoch > 0
+        return self.state == "running" and hello.epoch > 0 and hello.rank >= self._places.num_servers
+
     def _must_wait(self, hello: Hello) -> bool:
         """Whether this is a worker that can join when training has begun: until then others give the first values."""
-        if hello.role != "worker" or self._elastic is None or self._has_begun:
-            return False
+        if hello.role != "worker" or self._elastic is None or self._has_begun or hello.epoch:
+            return False  # with an epoch it was a member, before this scheduler was started
         if self.state == "running":
             return True
         wanted = self._roster.wanted["worker"]
@@ -369,7 +406,7 @@ class Scheduler:
             self._out += self._barriers.passed(view.meetings)
         if self.state != "joining":
             return
-        process.joined, process.given = view.joined, view.rank
+        process.joined, process.given, process.epoch = view.joined, view.rank, view.epoch
         self._was_away = True
         if self._recall_at is None:
             self._recall_at = now + self._dead_after_s
@@ -401,8 +438,11 @@ class Scheduler:
                 process.state = "alive"
         num = 1 + max((member.rank for member in view.members if member.role == "server"), default=0)
         self._places.recall(placements(view), num)
+        if not self._roster.of("worker"):  # all have left, and servers may have ended since
+            for process in missing:
+                process.state = "left"
         for process in missing:
-            if self.state == "running":
+            if self.state == "running" and process.here:
                 self._fail(process, "it has not come back to the scheduler that was started again", now)
         newcomers = [p for p in by_token.values() if p.state == "joining"]
         for process in newcomers:
@@ -411,8 +451,9 @@ class Scheduler:
             self._finish(now)
         elif self.state == "running":
             self._change()
-            for process in newcomers:
-                self._hello(process.sender, process.hello, now)
+        for process in newcomers:
+            self._hello(process.sender, process.hello, now)
+        if self.state == "running":
             self._barriers.date(view.epoch)  # who stands before one came before the View
             self._open()
 
@@ -467,9 +508,28 @@ class Scheduler:
         for process in free:
             process.state, process.why = "left", f"the job goes on with {num} servers"
             process.is_dismissed = True
-            self._out.append((process.sender, Finish(process.why)))
         if free:
             self._change()
+            for process in free:
+                self._hold(process.sender, Finish(process.why))
+
+    def _hold(self, sender: Destination, message: Message) -> None:
+        """Say this to somebody who leaves when that cannot be forgotten, or in a while."""
+        self._held.append(_Held(self.epoch, self._now + self._farewell_s, sender, message))
+
+    def _let_go(self, now: float) -> None:
+        """Say what was held back, as far as that is so now."""
+        if not self._held:
+            return
+        known = min((p.epoch for p in self._roster.of("server")), default=self.epoch)
+        if self.state == "finished" and self._roster.of("server"):
+            known = 0  # the last word is known when they have ended
+        elif self.state not in ("running", "finished"):
+            known = self.epoch
+        self._out += [
+            (one.sender, one.message) for one in self._held if one.epoch <= known or now >= one.until
+        ]
+        self._held = [one for one in self._held if one.epoch > known and now < one.until]
 
     def _view(self, process: Process) -> View:
         alive = [p for p in self._roster if p.state == "alive"]
@@ -518,7 +578,9 @@ class Scheduler:
     # --- leaving and dying ------------------------------------------------------------------------
 
     def _leave(self, process: Process, now: float) -> None:
-        process.is_dismissed = False
+        if process.is_dismissed:
+            process.is_dismissed = False
+            self._held = [one for one in self._held if one.sender != process.sender]
         if not process.here:
             return
         if self.state == "joining":

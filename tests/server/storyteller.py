@@ -151,7 +151,7 @@ class _Teller:
                 arrays = list(np.split(_array(values), int(count))) if int(count) else []
                 return m.SetState(seq, *_places(parts), [int(updates)], [int(count)], arrays)
             case "alive":
-                return m.Alive(role, number, 1, int(words[0]), 0, 0)
+                return m.Alive(role, number, int(options.get("epoch", 1)), int(words[0]), 0, 0)
             case "barrier":
                 return m.Barrier(seq, words[0], int(words[1]))
             case "leave":

@@ -6,7 +6,21 @@ from dataclasses import replace
 
 from psdist_server.scheduler import Scheduler
 
-from psdist.wire.messages import VERSION, Alive, Barrier, Done, Hello, Leave, Lost, Message, View, Welcome
+from psdist.wire.messages import (
+    VERSION,
+    Alive,
+    Barrier,
+    Done,
+    Finish,
+    Hello,
+    Leave,
+    Lost,
+    Member,
+    Message,
+    Placement,
+    View,
+    Welcome,
+)
 
 JOB = "j"
 WHO = [("server", 0), ("worker", 0), ("worker", 1)]
@@ -100,3 +114,78 @@ def test_a_death_that_the_launcher_saw_while_members_come_back_is_judged_when_th
     scheduler.step(b"worker0", Alive("worker", 0, 1, 3, 0, 0), 2.0)
     scheduler.tick(9.0)
     assert scheduler.state == "running"  # with worker 0 alone
+
+
+def test_a_newcomer_of_before_is_a_member_still():
+    """Its rank is beyond those with which the job began: with an epoch it needs not wait for anybody's first push."""
+    members = (Member("server", 0, 0, 100, "tcp://s:1"), Member("worker", 2, 0, 202, ""))
+    scheduler = Scheduler(
+        job=JOB,
+        num_workers=2,
+        num_servers=1,
+        now=0.0,
+        heartbeat_s=1.0,
+        dead_after_s=8.0,
+        start_timeout_s=60.0,
+        elastic=(1, 3),
+    )
+    for member in members:
+        sender = name(member.role, member.rank)
+        scheduler.step(sender, hello(member.role, member.rank, 5), 1.0)
+        scheduler.step(sender, View(5, 0, member.rank, 1, 1, members, joined=3), 1.0)
+    assert (scheduler.state, scheduler.epoch) == ("running", 6)
+
+
+def test_a_server_that_was_let_go_hears_so_from_a_scheduler_that_was_started_since():
+    scheduler = started()
+    for role, rank in WHO:
+        come_back(scheduler, role, rank)
+    late = hello("server", 1, 1)
+    out = scheduler.step(b"server1", late, 2.0)
+    assert (b"server1", Finish("the job goes on with 1 servers")) in out
+    assert scheduler.step(b"server1", Leave(2), 2.0) == [(b"server1", Done(2, 0))]
+    assert scheduler.epoch == 2
+
+
+def test_a_job_that_all_workers_have_left_is_finished_though_a_server_has_ended_since():
+    scheduler = started()
+    for rank in (0, 1):
+        come_back(scheduler, "worker", rank)
+        scheduler.step(name("worker", rank), Leave(9), 1.0)
+    assert scheduler.state == "joining"
+    scheduler.tick(9.5)
+    assert (scheduler.state, scheduler.reason) == ("finished", "all workers have finished")
+
+
+def test_a_hello_from_an_old_epoch_does_not_bring_the_old_view_back():
+    """A server that an earlier scheduler took for dead comes to one that has taken up the job without it."""
+    members = tuple(Member("server", rank, 0, 100 + rank, "tcp://s:1") for rank in (0, 2))
+    members += (Member("worker", 0, 0, 200, ""),)
+    shards = tuple(Placement(rank, (2 - rank,), (2 - rank,)) for rank in (0, 2, 0))
+    scheduler = Scheduler(
+        job=JOB,
+        num_workers=1,
+        num_servers=3,
+        now=0.0,
+        heartbeat_s=1.0,
+        dead_after_s=8.0,
+        start_timeout_s=60.0,
+        replicas=1,
+    )
+    for member in members:
+        sender = name(member.role, member.rank)
+        scheduler.step(sender, hello(member.role, member.rank, 5), 1.0)
+        scheduler.step(sender, View(5, 0, member.rank, 1, 3, members, 1, shards), 1.0)
+    assert (scheduler.state, scheduler.epoch) == ("running", 6)
+    scheduler.step(b"server1", hello("server", 1, 4), 2.0)
+    epoch = scheduler.epoch
+    assert epoch > 6
+    for sender, role, rank in (
+        (b"server0", "server", 0),
+        (b"server1", "server", 1),
+        (b"server2", "server", 2),
+    ):
+        scheduler.step(sender, Alive(role, rank, epoch, 0, 0, 0), 9.0)
+    scheduler.step(b"worker0", Alive("worker", 0, epoch, 0, 0, 0), 9.0)
+    scheduler.tick(12.0)
+    assert (scheduler.state, scheduler.epoch) == ("running", epoch)

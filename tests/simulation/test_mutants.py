@@ -195,6 +195,15 @@ def no_file_of_ones_own(patch: Patch) -> None:
     patch.setattr(psdist_server.snapshot, "_run_of", lambda step: "")
 
 
+def no_goodbye_that_lasts(patch: Patch) -> None:
+    """Who leaves is told so before anybody else knows."""
+
+    def at_once(self: Any, sender: bytes, message: m.Message) -> None:
+        self._out.append((sender, message))
+
+    patch.setattr(scheduler.Scheduler, "_hold", at_once)
+
+
 def no_heartbeats(patch: Patch) -> None:
     """Nobody is ever taken for dead."""
     patch.setattr(scheduler.Scheduler, "_fail", lambda self, process, why, now: None)
@@ -219,6 +228,13 @@ def no_data_dealt_anew(patch: Patch) -> None:
 
 
 _HAND_OVERS = (no_silence_before_a_hand_over, no_wait_for_the_heir)
+_RARE = (
+    *_HAND_OVERS,
+    no_epoch_fence,
+    no_old_copy_beside_the_new,
+    no_file_of_ones_own,
+    no_goodbye_that_lasts,
+)
 
 MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_dedup, Size()),
@@ -237,6 +253,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_fsync, Size()),
     (no_sync_of_folders, Size()),
     (no_file_of_ones_own, Size()),
+    (no_goodbye_that_lasts, Size()),
     (no_heartbeats, Size()),
     (no_memory_of_data, Size()),
     (no_data_dealt_anew, Size()),
@@ -247,9 +264,13 @@ def _may_show(mutant: Callable[[Patch], None], seed: int, size: Size) -> bool:
     """Two primaries at a time are rare; only such schedules can miss the fence between them."""
     if mutant in (no_memory_of_data, no_data_dealt_anew):
         return Scenario.draw(seed, size).num_portions > 0
-    if mutant not in (no_epoch_fence, *_HAND_OVERS, no_old_copy_beside_the_new, no_file_of_ones_own):
+    if mutant not in _RARE:
         return True
     scenario = Scenario.draw(seed, size)
+    if mutant is no_goodbye_that_lasts:
+        return any(
+            (f.kind, f.trigger.kind, f.process) == ("crash", "Leave", "scheduler") for f in scenario.faults
+        )
     if mutant is no_file_of_ones_own:
         return bool(scenario.snapshot_every) and any(fault.kind == "scale" for fault in scenario.faults)
     if mutant in _HAND_OVERS:

@@ -433,6 +433,20 @@ def test_a_worker_that_has_finished_leaves_and_can_ask_nothing_more() -> None:
     assert isinstance(world.ask(0, pull).call.error, errors.ClosedError)
 
 
+def test_a_worker_that_leaves_has_left_when_a_scheduler_that_was_started_since_does_not_know_it() -> None:
+    world = World()
+    world.join()
+    done = world.call()
+    world.client.leave(done, world.now)
+    world.sent()
+    world.hear(SCHEDULER, m.Error(-1, "not-admitted", "say Hello to the scheduler first"))
+    ((_, hello),) = world.sent()
+    assert isinstance(hello, m.Hello)
+    world.hear(SCHEDULER, m.Error(hello.seq, "refused", "job 'j' has its 2 workers already"))
+    assert done.is_done
+    assert (done.error, world.client.failure) == (None, None)
+
+
 @pytest.mark.parametrize("timeout_s", [5.0, 60.0], ids=["the call's deadline", "the scheduler's silence"])
 def test_a_goodbye_that_nobody_answers_is_no_failure(timeout_s: float) -> None:
     world = World()

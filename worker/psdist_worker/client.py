@@ -298,8 +298,7 @@ class Client:
                 patience = max(patience, self.settings.scheduler_away_s)
             if now - self._heard > patience:
                 if self.state == "leaving":
-                    for request in [r for r in self._pending.values() if isinstance(r.message, m.Leave)]:
-                        self._leave_unheard(request)
+                    self._leave_unheard()
                     return
                 self.fail(
                     PeerLost(
@@ -333,12 +332,13 @@ class Client:
         # last of all: after every push that still waits for its turn
         self.submit(Request(SCHEDULER, m.Leave(self.next_seq()), done, -_HURRY, deliver=left), now)
 
-    def _leave_unheard(self, goodbye: Request) -> None:
+    def _leave_unheard(self) -> None:
         """Nobody answers our goodbye. All we have pushed is acknowledged, so that nothing has failed: the job is
         over and the scheduler gone, or it will miss us."""
         self.state = "left"
-        del self._pending[goodbye.message.seq]
-        goodbye.call.finish_one()
+        for goodbye in [r for r in self._pending.values() if isinstance(r.message, m.Leave)]:
+            del self._pending[goodbye.message.seq]
+            goodbye.call.finish_one()
 
     def abort(self, reason: str) -> None:
         """This worker has failed: tell the scheduler, who tells everybody."""
@@ -480,6 +480,13 @@ class Client:
             if peer in self._welcomed:
                 self._greet(peer)
             return
+        if (
+            self.state == "leaving"
+            and peer == SCHEDULER
+            and (reply.code == "aborted" or self._greeting.get(peer) == reply.seq)
+        ):  # it was started again since it heard our goodbye, and knows from others that we have left
+            self._leave_unheard()
+            return
         if self._greeting.get(peer) == reply.seq:
             refusal = m.error_class(reply.code)
             self.fail(refusal(f"{self._name(peer)} refused this worker: {reply.text}"))
@@ -527,7 +534,7 @@ class Client:
         late = [r for r in self._pending.values() if now >= r.deadline]
         for request in late:
             if isinstance(request.message, m.Leave):
-                self._leave_unheard(request)
+                self._leave_unheard()
                 continue
             del self._pending[request.message.seq]
             if request.call.is_done or isinstance(request.message, m.Status):

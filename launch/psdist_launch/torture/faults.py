@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["KINDS", "Fault", "Trigger", "draw_faults", "draw_scales"]
+__all__ = ["KINDS", "Fault", "Trigger", "draw_faults", "draw_goodbye", "draw_scales"]
 
 Moment = Literal["before", "during", "after"]
 
@@ -144,6 +144,14 @@ def draw_faults(
             )
         )
     return tuple(faults)
+
+
+def draw_goodbye(rng: random.Random, num_workers: int) -> tuple[Fault, ...]:
+    """The scheduler dies, and comes again, when somebody has just left, or is about to."""
+    moment: Moment = rng.choice(("before", "during", "after", "after"))
+    trigger = Trigger("Leave", rng.randint(1, num_workers), moment)
+    noticed = rng.random() < 0.6
+    return (Fault("crash", trigger, "scheduler", "", 0.0, noticed, True, False, rng.getrandbits(32)),)
 
 
 def draw_scales(

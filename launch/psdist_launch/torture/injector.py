@@ -100,7 +100,7 @@ class Faults:
         if not process.is_there:
             process.is_mute = False
             return
-        if fault.kind == "crash" and process.role == "scheduler" and world.scheduler.job_state == "finished":
+        if process.role == "scheduler" and fault.kind == "crash" and not world.is_anybody_there:
             return  # it has nothing left to do
         now = world.events.now
         world.note(f"fault: {fault}")

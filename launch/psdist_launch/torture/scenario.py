@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from psdist.optimizer import from_wire
 
-from .faults import Fault, draw_faults, draw_scales
+from .faults import Fault, draw_faults, draw_goodbye, draw_scales
 from .size import MODES, Mode, Size
 
 __all__ = [
@@ -134,6 +134,9 @@ class Scenario:
         num_shards = size.num_servers * shards_per_server
         at_once = replicas > 1 and late.random() < 0.5
         faults += draw_scales(late, size.num_servers, num_shards, replicas, at_once=at_once)
+        apart = random.Random(f"{seed} goodbye")
+        if apart.random() < 0.05:
+            faults += draw_goodbye(apart, size.num_workers)
         table = _table(decodes, num_columns) if is_table else None
         of_data = (*keys, table) if table is not None else keys
         data, initial = _draw_data(seed, of_data, num_columns, longest, optimizer is not None)

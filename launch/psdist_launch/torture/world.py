@@ -85,7 +85,7 @@ class World:
 
     def restart(self, process: Process) -> None:
         """A process that has died comes again."""
-        if self._by_name[process.name] is not process:
+        if self._by_name[process.name] is not process or not self.is_anybody_there:
             return
         again: Process
         if isinstance(process, WorkerProcess):
@@ -124,6 +124,11 @@ class World:
         self._by_name[name] = server
         self.note(f"{name} comes")
         server.begin()
+
+    @property
+    def is_anybody_there(self) -> bool:
+        """Whether a server or a worker is left, for whom a launcher would start somebody again."""
+        return any(p.is_there for p in self.processes if p is not self._scheduler)
 
     @property
     def scheduler(self) -> SchedulerProcess:

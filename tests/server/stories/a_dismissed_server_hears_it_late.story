@@ -21,14 +21,15 @@ s1 handed 1 0
     s0 <- View epoch=3 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 0)
     s1 <- View epoch=3 fence=0 rank=1 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 0)
     w0 <- View epoch=3 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 0)
-    s1 <- Finish reason='the job goes on with 1 servers'
     s0 <- View epoch=4 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, worker 0) shards=(0, 0)
     w0 <- View epoch=4 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, worker 0) shards=(0, 0)
+s0 alive 0 epoch=4
+    s1 <- Finish reason='the job goes on with 1 servers'
 w0 leave
     s0 <- Finish reason='all workers have finished'
-    w0 <- Done seq=2 ack=0
 s0 leave
-    s0 <- Done seq=2 ack=0
+    s0 <- Done seq=3 ack=0
+    w0 <- Done seq=2 ack=0
 at 1
 s1 hello seq=9
     s1 <- Welcome seq=9 rank=-1 heartbeat_s=1 dead_after_s=5 start_within_s=59

@@ -25,12 +25,14 @@ l0 status
 w0 leave
     w1 <- View epoch=2 fence=0 rank=0 num_workers=2 num_servers=1 members=(server 0, worker 0)
     s0 <- View epoch=2 fence=0 rank=0 num_workers=2 num_servers=1 members=(server 0, worker 0)
+# it has left when the servers know
+s0 alive 3 epoch=2
     w0 <- Done seq=4 ack=0
 w1 leave
     s0 <- Finish reason='all workers have finished'
-    w1 <- Done seq=2 ack=0
 at 2
 s0 leave
-    s0 <- Done seq=2 ack=0
+    s0 <- Done seq=3 ack=0
+    w1 <- Done seq=2 ack=0
 at 2.1
     ended: End(code=0, reason='all workers have finished')

@@ -47,6 +47,7 @@ w0 leave
     s0 <- View epoch=5 fence=0 rank=0 num_workers=2 num_servers=1 members=(server 0, worker 1, worker 2)
     w2 <- View epoch=5 fence=0 rank=2 num_workers=2 num_servers=1 members=(server 0, worker 1, worker 2) joined=2 meetings={'epoch': 1}
     w3 <- View epoch=5 fence=0 rank=1 num_workers=2 num_servers=1 members=(server 0, worker 1, worker 2) joined=4 meetings={'epoch': 1}
+s0 alive 3 epoch=5
     w0 <- Done seq=4 ack=0
 l0 lost worker 2 exit code 1
     s0 <- View epoch=6 fence=0 rank=0 num_workers=1 num_servers=1 members=(server 0, worker 1)

@@ -33,8 +33,11 @@ w2 hello
 w0 leave
     w1 <- View epoch=2 fence=0 rank=1 num_workers=1 num_servers=1 members=(server 0, worker 1)
     s0 <- View epoch=2 fence=0 rank=0 num_workers=1 num_servers=1 members=(server 0, worker 1)
+s0 alive 0 epoch=2
     w0 <- Done seq=3 ack=0
 w1 leave
     w2 <- Error seq=1 code='aborted' text="job 'job' has ended: all workers have finished"
     s0 <- Finish reason='all workers have finished'
+s0 leave
+    s0 <- Done seq=4 ack=0
     w1 <- Done seq=3 ack=0

@@ -52,10 +52,12 @@ s2 handed 0 0
     s1 <- View epoch=6 fence=0 rank=1 num_workers=1 num_servers=2 members=(server 0, server 1, server 2, worker 0) shards=(0, 1+0?>0, 0, 1+0?>0)
     w0 <- View epoch=6 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, server 2, worker 0) shards=(0, 1+0?>0, 0, 1+0?>0)
     s2 <- View epoch=6 fence=0 rank=2 num_workers=1 num_servers=2 members=(server 0, server 1, server 2, worker 0) shards=(0, 1+0?>0, 0, 1+0?>0) joined=3
-    s2 <- Finish reason='the job goes on with 1 servers'
     s0 <- View epoch=7 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 1+0?>0, 0, 1+0?>0)
     s1 <- View epoch=7 fence=0 rank=1 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 1+0?>0, 0, 1+0?>0)
     w0 <- View epoch=7 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 1+0?>0, 0, 1+0?>0)
+s1 alive 0 epoch=7
+s0 alive 0 epoch=7
+    s2 <- Finish reason='the job goes on with 1 servers'
 s2 hello seq=9
     s2 <- Welcome seq=9 rank=-1 heartbeat_s=1 dead_after_s=5 start_within_s=60
     s2 <- Finish reason='the job goes on with 1 servers'
@@ -69,13 +71,16 @@ s1 handed 3 0
     s0 <- View epoch=9 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 0, 0, 0)
     s1 <- View epoch=9 fence=0 rank=1 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 0, 0, 0)
     w0 <- View epoch=9 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 0, 0, 0)
-    s1 <- Finish reason='the job goes on with 1 servers'
     s0 <- View epoch=10 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, worker 0) shards=(0, 0, 0, 0)
     w0 <- View epoch=10 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, worker 0) shards=(0, 0, 0, 0)
+s0 alive 0 epoch=10
+    s1 <- Finish reason='the job goes on with 1 servers'
 s1 leave
-    s1 <- Done seq=5 ack=0
+    s1 <- Done seq=6 ack=0
 l0 status
     l0 <- StatusReport seq=8 job='job' state='running' reason='' epoch=10 uptime_s=0 num_workers=1 num_servers=1 members=(server 0 alive step 0 silent 0, server 1 left step 0 silent 0, server 2 left step 0 silent 0, worker 0 alive step 0 silent 0) num_shards=4 num_moving=0
 w0 leave
     s0 <- Finish reason='all workers have finished'
+s0 leave
+    s0 <- Done seq=7 ack=0
     w0 <- Done seq=2 ack=0

@@ -37,9 +37,11 @@ s0 synced 2 1
     s1 <- View epoch=5 fence=0 rank=1 num_workers=1 num_servers=3 members=(server 0, server 1, server 2, worker 0) replicas=1 shards=(0+1, 1+0, 0+1)
     s2 <- View epoch=5 fence=0 rank=2 num_workers=1 num_servers=3 members=(server 0, server 1, server 2, worker 0) replicas=1 shards=(0+1, 1+0, 0+1)
     w0 <- View epoch=5 fence=0 rank=0 num_workers=1 num_servers=3 members=(server 0, server 1, server 2, worker 0) replicas=1 shards=(0+1, 1+0, 0+1)
-    s2 <- Finish reason='the job goes on with 2 servers'
     s0 <- View epoch=6 fence=0 rank=0 num_workers=1 num_servers=3 members=(server 0, server 1, worker 0) replicas=1 shards=(0+1, 1+0, 0+1)
     s1 <- View epoch=6 fence=0 rank=1 num_workers=1 num_servers=3 members=(server 0, server 1, worker 0) replicas=1 shards=(0+1, 1+0, 0+1)
     w0 <- View epoch=6 fence=0 rank=0 num_workers=1 num_servers=3 members=(server 0, server 1, worker 0) replicas=1 shards=(0+1, 1+0, 0+1)
+s0 alive 0 epoch=6
+s1 alive 0 epoch=6
+    s2 <- Finish reason='the job goes on with 2 servers'
 s2 leave
     s2 <- Done seq=3 ack=0
