@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SEEDS ?= 3000
+SEEDS ?= 20000
+MINUTES ?= 3
 
 # One BLAS thread a process: the cores belong to the processes.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -40,8 +41,8 @@ parity: $(VENV)/.test ## compare every operator with MXNet 1.9.1's own answers, 
 recovery: $(VENV)/.test ## the slower tests: jobs whose processes die and come back, and rules that are switched off
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
-torture: $(VENV)/.test ## simulated faults: SEEDS=3000 schedules, the same each time
-	$(BIN)/psdist torture --seeds $(SEEDS)
+torture: $(VENV)/.test ## simulated faults: SEEDS=20000 schedules, the same each time, or as many as MINUTES=3 allow
+	$(BIN)/psdist torture --seeds $(SEEDS) --minutes $(MINUTES)
 
 torture-fresh: $(VENV)/.test ## a minute of schedules that nobody has played yet
 	$(BIN)/psdist torture --fresh --minutes 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -208,6 +209,13 @@ def test_the_command_plays_seeds_and_says_what_came_of_them(capsys: pytest.Captu
     assert told.startswith("seeds from 5 to 8\n")
     assert "4 schedules in" in told
     assert "violations: none" in told
+
+
+def test_so_many_seeds_are_played_as_there_is_time_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["torture", "--seeds", "1000000", "--minutes", "0.005", "-j", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "seeds from 0 to 999999\n" in told
+    assert re.search(r"the time was over after [\d,]+ of 1,000,000 schedules\nviolations: none", told)
 
 
 def test_one_seed_is_told_message_by_message(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="S", help="the first seed (default: 0); alone, only that one"
     )
     parser.add_argument("--fresh", action="store_true", help="begin at a seed that nobody has chosen")
-    parser.add_argument("--minutes", type=float, metavar="M", help="play for so long, instead of so many")
+    parser.add_argument("--minutes", type=float, metavar="M", help="play for so long at most")
     parser.add_argument("--trace", action="store_true", help="show every message and fault of one schedule")
     parser.add_argument(
         "-j", "--jobs", type=int, default=2, metavar="N", help="processes (default: %(default)s)"

@@ -88,6 +88,8 @@ class Tally:
                 lines.append(
                     f"  {kind:<12} p50 {median(times):6.3f}   max {max(times):7.3f}   ({len(times):,} times)"
                 )
+        if not self._by_time and n < self._total:
+            lines.append(f"the time was over after {n:,} of {self._total:,} schedules")
         num = len(self.failures)
         lines.append(f"violations: {num}" if num else "violations: none")
         if num:
