@@ -114,7 +114,7 @@ def _setting(variable: str, default: Any, meaning: str, parse: Callable[[str], A
 
 _COUNT = _integer(1, 65535, "a whole number from 1 to 65535")
 _ROUNDS = _integer(0, 2**31 - 1, "a whole number of rounds")
-_SHARDS = _integer(1, 64, "a whole number from 1 to 64")
+_MOST = _integer(0, 1024, "a whole number from 0 to 1024")
 _COPIES = _integer(0, 16, "a whole number from 0 to 16")
 _PORT = _integer(1, 65535, "a port from 1 to 65535")
 _RANK = _integer(0, 65534, "a whole number from 0 to 65534")
@@ -206,12 +206,12 @@ class Settings:
     replicas: int = _setting(
         "PSDIST_REPLICAS", 0, "copies of each server's arrays, kept by other servers", _COPIES
     )
-    shards_per_server: int = _setting(
-        "PSDIST_SHARDS_PER_SERVER",
-        4,
-        "into how many parts a starting server's arrays are divided: `psdist scale` moves whole ones, so that there "
-        "can be so many times more servers; read by the scheduler",
-        _SHARDS,
+    max_servers: int = _setting(
+        "PSDIST_MAX_SERVERS",
+        0,
+        "up to how many servers `psdist scale` may give the job; by default those with which it begins. The arrays "
+        "are divided into so many shards at least, and workers send each shard its own messages; read by the scheduler",
+        _MOST,
     )
     elastic: tuple[int, int] | None = _setting(
         "PSDIST_ELASTIC", None, "MIN:MAX workers with which the job goes on; unset: a death ends it", _range
@@ -345,6 +345,11 @@ class Settings:
         return self.require_root()._require(
             {"DMLC_NUM_WORKER": self.num_workers, "DMLC_NUM_SERVER": self.num_servers}
         )
+
+    @property
+    def shards_per_server(self) -> int:
+        """With how many shards a server begins: so many that PSDIST_MAX_SERVERS servers have one each."""
+        return max(1, -(-self.max_servers // max(1, self.num_servers)))
 
     def _require(self, values: Mapping[str, object]) -> Settings:
         missing = [variable for variable, value in values.items() if not value]

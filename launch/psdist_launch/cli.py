@@ -37,6 +37,7 @@ _PLAIN: dict[str, Any] = {
     "grace": 5.0,
     "replicas": 0,
     "elastic": "",
+    "max_servers": 0,
     "restarts": 0,
     "snapshot_dir": "",
     "restore": "",
@@ -129,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="MIN:MAX",
         help="go on when workers die or are added, as long as there are so many",
+    )
+    run.add_argument(
+        "--max-servers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="up to how many servers `psdist scale` may give the job (default: those of -s)",
     )
     run.add_argument(
         "--snapshot-dir",
@@ -379,6 +387,7 @@ def _launch(
             insecure=options.insecure,
             replicas=options.replicas,
             elastic=_elastic(options.elastic),
+            max_servers=options.max_servers,
             restarts=options.restarts,
             variables={**_variables(options), **(variables or {})},
         )

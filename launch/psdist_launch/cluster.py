@@ -49,6 +49,7 @@ class Cluster:
     insecure: bool = False
     replicas: int = 0  # copies of each server's arrays, on other servers
     elastic: tuple[int, int] | None = None  # the fewest and the most workers with which the job goes on
+    max_servers: int = 0  # up to how many there may be; 0: as many as begin
     variables: Mapping[str, str] = field(default_factory=dict)  # further settings of every member
     restarts: int = 0  # how often each member is started again that the job can do without
 
@@ -67,6 +68,10 @@ class Cluster:
         if self.elastic and not self.elastic[0] <= self.num_workers <= self.elastic[1]:
             low, high = self.elastic
             raise ConfigError(f"--elastic {low}:{high}: -n {self.num_workers} is not between them")
+        if self.max_servers and not self.num_servers <= self.max_servers <= 1024:
+            raise ConfigError(
+                f"--max-servers {self.max_servers}: wanted a number from -s {self.num_servers} to 1024"
+            )
         if self.host in ("0.0.0.0", "::", "*", ""):
             raise ConfigError(
                 f"--host {self.host or repr('')}: wanted an address of this machine, by which members reach each other"
@@ -120,6 +125,8 @@ class Cluster:
             "PSDIST_REPLICAS": str(self.replicas),
             "PSDIST_ELASTIC": f"{self.elastic[0]}:{self.elastic[1]}" if self.elastic else "",
         }
+        if self.max_servers:
+            env["PSDIST_MAX_SERVERS"] = str(self.max_servers)
         env.pop("DMLC_WORKER_ID", None)
         if member.role == "worker":
             env["DMLC_WORKER_ID"] = str(member.rank)

@@ -46,7 +46,6 @@ __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
 _log = logging.getLogger("psdist.server")
 
 _AT_ONCE: Final = 256  # messages, before time and the scheduler get their turn
-_MAX_SHARDS: Final = 1024  # a View's list
 _WAIT_MS: Final = 250  # the longest wait: how late a signal may be noticed
 _TICK_S: Final = 0.02  # how exactly the rules know the time
 _LATE_S: Final = (
@@ -229,7 +228,7 @@ class SchedulerLoop(Loop):
             replicas=settings.replicas,
             elastic=settings.elastic,
             is_restored=bool(settings.restore),
-            shards_per_server=min(settings.shards_per_server, max(1, _MAX_SHARDS // settings.num_servers)),
+            shards_per_server=settings.shards_per_server,
         )
         self._state = ""
 

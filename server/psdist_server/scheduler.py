@@ -695,7 +695,7 @@ class Scheduler:
         elif not 1 <= num <= shards:
             text = (
                 f"{num} servers: job {self.job!r} has {shards} shards, so that 1 to {shards} servers have something "
-                "to do; PSDIST_SHARDS_PER_SERVER, when a job begins, makes more"
+                "to do; PSDIST_MAX_SERVERS (psdist run --max-servers), when a job begins, makes more"
             )
         elif num <= self._replicas:
             need = self._replicas + 1

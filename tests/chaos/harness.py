@@ -27,7 +27,8 @@ from . import ledger
 DEADLINE_S = 120.0
 JOB = str(Path(__file__).with_name("job.py"))
 _MARK = "PSDIST_TEST_CHAOS"
-_COMMON = {"PSDIST_SLICE_BYTES": "16384", "PSDIST_REQUEST_TIMEOUT": "60"}
+# several shards for each server, as in a job that may grow
+_COMMON = {"PSDIST_SLICE_BYTES": "16384", "PSDIST_REQUEST_TIMEOUT": "60", "PSDIST_MAX_SERVERS": "8"}
 
 
 class Job:

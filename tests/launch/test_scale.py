@@ -27,7 +27,7 @@ def digest_of(job) -> str:
 def test_a_job_whose_servers_become_more_and_fewer_ends_with_the_bits_of_one_that_was_left_alone(
     launch, tmp_path, replicas
 ):
-    options = ("-n", "2", "-s", "2", "--replicas", str(replicas))
+    options = ("-n", "2", "-s", "2", "--max-servers", "8", "--replicas", str(replicas))
     (tmp_path / "go").touch()
     alone = digest_of(launch("run", *options, "--", *GROW, str(tmp_path / "go")))
     job = launch("run", *options, "--job", "grows", "--", *GROW, str(tmp_path / "stop"))
@@ -43,7 +43,20 @@ def test_a_job_whose_servers_become_more_and_fewer_ends_with_the_bits_of_one_tha
 
 
 def test_a_number_of_servers_that_cannot_be_is_refused_in_words(launch, tmp_path):
-    job = launch("run", "-n", "1", "-s", "1", "--job", "small", "--", *GROW, str(tmp_path / "stop"))
+    job = launch(
+        "run",
+        "-n",
+        "1",
+        "-s",
+        "1",
+        "--max-servers",
+        "4",
+        "--job",
+        "small",
+        "--",
+        *GROW,
+        str(tmp_path / "stop"),
+    )
     job.wait_for("is training")
     done = scale(5, "--job", "small")
     assert done.returncode == 2
@@ -54,7 +67,21 @@ def test_a_number_of_servers_that_cannot_be_is_refused_in_words(launch, tmp_path
 
 def test_a_server_that_came_and_serves_nothing_yet_may_die(launch, tmp_path):
     env = {"PSDIST_FAILPOINT": "server1.receive-CopySettings=kill@1"}
-    job = launch("run", "-n", "1", "-s", "1", "--job", "late", "--", *GROW, str(tmp_path / "stop"), env=env)
+    job = launch(
+        "run",
+        "-n",
+        "1",
+        "-s",
+        "1",
+        "--max-servers",
+        "4",
+        "--job",
+        "late",
+        "--",
+        *GROW,
+        str(tmp_path / "stop"),
+        env=env,
+    )
     job.wait_for("is training")
     done = scale(2, "--job", "late")
     assert done.returncode == 0, (done.stderr, job.lines)

@@ -12,9 +12,9 @@ w0 hello
 l0 hello
     l0 <- Welcome seq=1 rank=-1 heartbeat_s=1 dead_after_s=5 start_within_s=60
 l0 scale 9
-    l0 <- Error seq=2 code='refused' text="9 servers: job 'job' has 4 shards, so that 1 to 4 servers have something to do; PSDIST_SHARDS_PER_SERVER, when a job begins, makes more"
+    l0 <- Error seq=2 code='refused' text="9 servers: job 'job' has 4 shards, so that 1 to 4 servers have something to do; PSDIST_MAX_SERVERS (psdist run --max-servers), when a job begins, makes more"
 l0 scale 0
-    l0 <- Error seq=3 code='refused' text="0 servers: job 'job' has 4 shards, so that 1 to 4 servers have something to do; PSDIST_SHARDS_PER_SERVER, when a job begins, makes more"
+    l0 <- Error seq=3 code='refused' text="0 servers: job 'job' has 4 shards, so that 1 to 4 servers have something to do; PSDIST_MAX_SERVERS (psdist run --max-servers), when a job begins, makes more"
 l0 scale 3
     s0 <- View epoch=2 fence=0 rank=0 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 1, 0, 1)
     s1 <- View epoch=2 fence=0 rank=1 num_workers=1 num_servers=2 members=(server 0, server 1, worker 0) shards=(0, 1, 0, 1)
