@@ -112,6 +112,42 @@ def _sum(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
     return values.combine(x._held, y._held, -1 if op.name == "elemwise_sub" else 1)
 
 
+@_rule("_maximum", "_minimum", "_hypot")
+def _of_both(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
+    x, y = arrays
+    return values.together(op.kernel, x._held, y._held) if x.stype == y.stype else None
+
+
+@_rule("_scatter_plus_scalar", "_scatter_minus_scalar")
+def _on_stored_alone(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
+    (x,) = arrays
+    return x._held.with_data(op.kernel(x._held.data, **params))
+
+
+@_rule("_scatter_elemwise_div")
+def _divided(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
+    x, y = arrays
+    if x.stype != "row_sparse" or y.stype == "csr":
+        return None
+    below = y._held.rows(x._held.indices) if y.stype == "row_sparse" else values.at_places(x._held, y._data)
+    return x._held.with_data(op.kernel(x._held.data, below))
+
+
+@_rule("_square_sum")
+def _square_sums(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
+    (x,) = arrays
+    held, axis = x._held, params.get("axis")
+    if (
+        x.stype != "row_sparse"
+        or axis not in (1, (1,))
+        or not params.get("keepdims")
+        or params.get("exclude")
+    ):
+        return None
+    rows = op.kernel(held.data, **params)
+    return RowSparse(rows, held.indices, (x.shape[0], *rows.shape[1:]))
+
+
 @_rule("add_n")
 def _sum_of_all(op: Op, arrays: Sequence[NDArray], params: Mapping[str, Any]) -> Any:
     if any(a.stype != "row_sparse" for a in arrays):

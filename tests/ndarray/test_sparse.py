@@ -158,3 +158,31 @@ def test_scipys_elements_given_twice_are_summed():
 def test_retain_says_what_it_takes(wrong, words):
     with pytest.raises(mx.base.MXNetError, match=words):
         mx.nd.sparse.retain(mx.nd.sparse.zeros("row_sparse", (2, 2)), **wrong)
+
+
+@pytest.mark.parametrize("kind", ["row_sparse", "csr"])
+@pytest.mark.parametrize("name", ["_maximum", "_minimum", "_hypot"])
+def test_two_sparse_arrays_go_together_where_either_stores_something(name, kind):
+    a, b = np.array([[1, 0], [0, 0], [2, 3], [0, 0]]), np.array([[0, 0], [4, 0], [-2, 3], [0, 0]])
+    call = getattr(mx.nd._internal, name)
+    y = call(mx.nd.array(a).tostype(kind), mx.nd.array(b).tostype(kind))
+    assert y.stype == kind
+    assert len(y.indices) == (3 if kind == "row_sparse" else 4)
+    np.testing.assert_array_equal(y.asnumpy(), call(mx.nd.array(a), mx.nd.array(b)).asnumpy())
+
+
+def test_scattering_operators_and_square_sums_keep_to_the_stored_rows():
+    x = mx.nd.array([[1, 0], [0, 0], [2, 3]]).tostype("row_sparse")
+    for y, expected in (
+        (mx.nd._internal._scatter_plus_scalar(x, 9), [[10, 9], [0, 0], [11, 12]]),
+        (mx.nd._internal._scatter_minus_scalar(x, 1), [[0, -1], [0, 0], [1, 2]]),
+        (
+            mx.nd._internal._scatter_elemwise_div(x, mx.nd.array([[2, 1], [0, 0], [4, 3]])),
+            [[0.5, 0], [0, 0], [0.5, 1]],
+        ),
+        (mx.nd._internal._square_sum(x, axis=1, keepdims=True), [[1], [0], [13]]),
+    ):
+        assert y.stype == "row_sparse"
+        assert y.indices.asnumpy().tolist() == [0, 2]
+        assert y.asnumpy().tolist() == expected
+    assert mx.nd._internal._square_sum(x, axis=0).asnumpy().tolist() == [5, 9]
