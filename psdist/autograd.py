@@ -425,8 +425,9 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     train_mode: bool = True,
-) -> NDArray | list[NDArray]:
-    """The gradients of `heads` with regard to `variables`, as new arrays; `.grad` stays as it is.
+) -> list[NDArray]:
+    """The gradients of `heads` with regard to `variables`, as a list of new arrays (of one for a single variable);
+    `.grad` stays as it is.
 
     With `create_graph` they are recorded themselves, so that they can be differentiated again. That works for
     operators whose gradient is made of elementwise functions, products and sums; others raise GraphError.
@@ -434,14 +435,14 @@ def grad(
     if not isinstance(heads, list | tuple):
         heads = [heads]  # type: ignore[list-item]
         head_grads = None if head_grads is None else [head_grads]  # type: ignore[list-item]
-    single = not isinstance(variables, list | tuple)
-    wanted: Sequence[NDArray] = [variables] if single else variables  # type: ignore[list-item, assignment]
+    wanted: Sequence[NDArray] = (
+        variables if isinstance(variables, list | tuple) else [variables]  # type: ignore[list-item]
+    )
     for v in wanted:
         if v._source is None or not isinstance(v._source[0], Leaf):
             raise GraphError("grad: a variable was not marked; call attach_grad() on it before recording")
     if create_graph:
-        out = heads[0]._recorded_gradients(heads, wanted, head_grads, train_mode)
-        return out[0] if single else out
+        return heads[0]._recorded_gradients(heads, wanted, head_grads, train_mode)
     tape = _gradients(heads, head_grads, train_mode)  # type: ignore[arg-type]
     out = []
     for v in wanted:
@@ -449,7 +450,7 @@ def grad(
         out.append(
             v._like(np.zeros_like(v._data) if g is None else g if isinstance(g, RowSparse) else np.array(g))
         )
-    return out[0] if single else out
+    return out
 
 
 def get_symbol(x: NDArray) -> Any:

@@ -116,6 +116,8 @@ def test_grad_gives_new_arrays_and_leaves_the_variables_own_alone():
     gx, gu = autograd.grad(y, [x, unused])
     assert gx.asnumpy().tolist() == [3, 12]
     assert gu.asnumpy().tolist() == [0]
+    (alone,) = autograd.grad(y, x)  # a list, though it was one variable
+    assert alone.asnumpy().tolist() == [3, 12]
     assert x.grad.asnumpy().tolist() == [0, 0]
     with pytest.raises(GraphError, match=r"a variable was not marked; call attach_grad\(\)"):
         autograd.grad(y, nd.ones(2))
