@@ -4,17 +4,21 @@ helpers of MXNet's own Python layer that ended up in users' code.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
 from .errors import PSError
+from .settings import Settings
 
 __all__ = [
     "MXNetError",
     "NotImplementedForSymbol",
     "NotSupportedForSparseNDArray",
     "classproperty",
+    "data_dir",
+    "data_dir_default",
     "integer_types",
     "mx_real_t",
     "numeric_types",
@@ -29,6 +33,16 @@ string_types = (str,)
 basestring = str
 long = int
 mx_real_t = np.float32
+
+
+def data_dir_default() -> str:
+    """Where data sets lie unless MXNET_HOME says otherwise."""
+    return os.path.join(os.path.expanduser("~"), ".mxnet")
+
+
+def data_dir() -> str:
+    """The folder of data sets: MXNET_HOME, or `data_dir_default()`."""
+    return Settings.read().data_home or data_dir_default()
 
 
 class _NullType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from .context import num_gpus
 
@@ -37,10 +37,18 @@ def feature_list() -> list[Feature]:
 
 
 class Features(dict[str, Feature]):
-    """The features by name."""
+    """The features by name: one object, found out once."""
+
+    _only: ClassVar[Features | None] = None
+
+    def __new__(cls) -> Features:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+            cls._only.update((feature.name, feature) for feature in feature_list())
+        return cls._only
 
     def __init__(self) -> None:
-        super().__init__((feature.name, feature) for feature in feature_list())
+        """Nothing: `__new__` has filled it."""
 
     def __repr__(self) -> str:
         return str(list(self.values()))

@@ -286,6 +286,10 @@ class Settings:
         "PSDIST_JIT", True, "0 leaves llvmlite alone where it is installed: NumPy computes everything", _flag
     )
 
+    data_home: str = _setting(
+        "MXNET_HOME", "", "the folder of data sets that `mx.base.data_dir()` names; by default ~/.mxnet", str
+    )
+
     failpoint: str = _setting(
         "PSDIST_FAILPOINT",
         "",

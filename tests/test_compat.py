@@ -106,6 +106,7 @@ def test_what_psdist_leaves_out_says_what_to_use_instead():
 
 def test_features_bulks_and_switches_answer_as_scripts_expect():
     features = mx.runtime.Features()
+    assert features is mx.runtime.Features()
     assert features.is_enabled("DIST_KVSTORE")
     assert features["CUDA"].enabled == (mx.num_gpus() > 0)
     with pytest.raises(RuntimeError, match="no feature named 'nosuch'"):
@@ -162,3 +163,11 @@ def test_the_first_autograd_records_and_trains_by_one_switch():
     assert not mx.autograd.is_recording()
     with pytest.raises(mx.MXNetError, match="argument 0 is a float; wanted an NDArray"):
         autograd.grad(lambda a: a)(1.0)
+
+
+def test_the_folder_of_data_sets_is_at_home_unless_mxnet_home_says_otherwise(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    monkeypatch.delenv("MXNET_HOME", raising=False)
+    assert mx.base.data_dir() == mx.base.data_dir_default() == "/somewhere/.mxnet"
+    monkeypatch.setenv("MXNET_HOME", "/data/mxnet")
+    assert (mx.base.data_dir(), mx.base.data_dir_default()) == ("/data/mxnet", "/somewhere/.mxnet")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base import data_dir
 from ..errors import ConfigError
 from ..io import DataIter, MNISTIter
 
@@ -53,7 +54,7 @@ class DummyIter(DataIter):
 
 
 def _mnist_folder() -> str:
-    for folder in ("data", os.path.expanduser("~/.mxnet/datasets/mnist"), "."):
+    for folder in ("data", os.path.join(data_dir(), "datasets", "mnist"), "."):
         for ending in ("", ".gz"):
             if all(os.path.exists(os.path.join(folder, f + ending)) for f in _FILES):
                 return folder
