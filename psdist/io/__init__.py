@@ -3,6 +3,7 @@
 from .arrays import NDArrayIter, _init_data  # noqa: F401 - scripts call it
 from .batch import DataBatch, DataDesc, DataIter
 from .csv import CSVIter
+from .det_record import ImageDetRecordIter
 from .image_record import ImageRecordInt8Iter, ImageRecordIter, ImageRecordUInt8Iter
 from .libsvm import LibSVMIter
 from .mnist import MNISTIter
@@ -19,6 +20,7 @@ __all__ = [
     "DataBatch",
     "DataDesc",
     "DataIter",
+    "ImageDetRecordIter",
     "ImageRecordInt8Iter",
     "ImageRecordIter",
     "ImageRecordIter_v1",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray as Array
 from .. import imagefile
 from ..errors import ConfigError
 
-__all__ = ["Augment"]
+__all__ = ["Augment", "shift_hls"]
 
 _PCA_VALUES = np.array([55.46, 4.794, 1.148], np.float32)  # of ImageNet's colours, as in AlexNet's paper
 _PCA_VECTORS = np.array(
@@ -80,7 +80,7 @@ class Augment:
     def __call__(self, img: Array[Any], rng: np.random.Generator) -> Array[Any]:
         """(height, width, c), uint8."""
         if self.resize != -1:
-            img = self._shorter_side(img, self.resize, rng)
+            img = self.shorter_side(img, self.resize, rng)
         if self._is_affine():
             img = self._affine(img, rng)
         if self.pad > 0:
@@ -92,7 +92,8 @@ class Augment:
             img = img[:, ::-1]
         return img
 
-    def _to_size(self, img: Array[Any], width: int, height: int, rng: np.random.Generator) -> Array[Any]:
+    def to_size(self, img: Array[Any], width: int, height: int, rng: np.random.Generator) -> Array[Any]:
+        """Resized, by `inter_method`."""
         h, w = img.shape[:2]
         method = self.inter_method
         if method == 9:
@@ -102,11 +103,12 @@ class Augment:
             method = int(rng.integers(5))
         return imagefile.resize(img, max(width, 1), max(height, 1), method)
 
-    def _shorter_side(self, img: Array[Any], size: int, rng: np.random.Generator) -> Array[Any]:
+    def shorter_side(self, img: Array[Any], size: int, rng: np.random.Generator) -> Array[Any]:
+        """Resized until its shorter side is `size`."""
         h, w = img.shape[:2]
         if h > w:
-            return self._to_size(img, size, size * h // w, rng)
-        return self._to_size(img, size * w // h, size, rng)
+            return self.to_size(img, size, size * h // w, rng)
+        return self.to_size(img, size * w // h, size, rng)
 
     def _is_affine(self) -> bool:
         return (
@@ -146,18 +148,18 @@ class Augment:
     def _crop(self, img: Array[Any], rng: np.random.Generator) -> Array[Any]:
         _, height, width = self.data_shape
         if self.random_resized_crop:
-            return self._to_size(self._area_of(img, rng), width, height, rng)
+            return self.to_size(self._area_of(img, rng), width, height, rng)
         if self.max_crop_size != -1:
             size = int(rng.integers(self.min_crop_size, self.max_crop_size + 1))
             if min(img.shape[:2]) < size:
                 raise ConfigError(f"a crop of {size} from an image of {img.shape[1]} x {img.shape[0]}")
-            return self._to_size(self._window(img, size, size, rng), width, height, rng)
+            return self.to_size(self._window(img, size, size, rng), width, height, rng)
         h, w = img.shape[:2]
         if h < height:
-            img = self._to_size(img, int(w * height / h), height, rng)
+            img = self.to_size(img, int(w * height / h), height, rng)
         h, w = img.shape[:2]
         if w < width:
-            img = self._to_size(img, width, int(h * width / w), rng)
+            img = self.to_size(img, width, int(h * width / w), rng)
         return self._window(img, height, width, rng)
 
     def _window(self, img: Array[Any], height: int, width: int, rng: np.random.Generator) -> Array[Any]:
@@ -198,7 +200,7 @@ class Augment:
             img = np.rint(pixels).clip(0, 255).astype(np.uint8)
         if self.random_h or self.random_s or self.random_l:
             shifts = [rng.uniform(-1, 1) * r for r in (self.random_h, self.random_l, self.random_s)]
-            img = _shift_hls(img, *shifts)
+            img = shift_hls(img, *shifts)
         return img
 
     def _jitter(self, pixels: Array[Any], kind: int, rng: np.random.Generator) -> Array[Any]:
@@ -237,7 +239,7 @@ def _warp(
     return out
 
 
-def _shift_hls(img: Array[Any], hue: float, lightness: float, saturation: float) -> Array[Any]:
+def shift_hls(img: Array[Any], hue: float, lightness: float, saturation: float) -> Array[Any]:
     """Add to hue (0 to 180), lightness and saturation (0 to 255), the scales of OpenCV's bytes."""
     rgb = img[:, :, :3].astype(np.float32) / 255
     high, low = rgb.max(axis=2), rgb.min(axis=2)

@@ -23,7 +23,6 @@ from .samples import SampleIter, ignore, part_of
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter"]
 
-_AUGMENTS = {f.name for f in fields(Augment)} - {"data_shape"}
 _IGNORED = {
     "verbose",
     "device_id",
@@ -47,6 +46,7 @@ class ImageRecordIter(SampleIter):
     """
 
     _default_dtype = "float32"
+    _augment_class: type[Any] = Augment
 
     def __init__(
         self,
@@ -82,12 +82,13 @@ class ImageRecordIter(SampleIter):
         **augmentations: Any,
     ) -> None:
         what = type(self).__name__
-        unknown = {k: v for k, v in augmentations.items() if k not in _AUGMENTS | _IGNORED}
-        ignore(what, unknown, wanted=_AUGMENTS)
+        known = {f.name for f in fields(self._augment_class)} - {"data_shape"}
+        unknown = {k: v for k, v in augmentations.items() if k not in known | _IGNORED}
+        ignore(what, unknown, wanted=known)
         shape = _image_shape(data_shape, what)
         channels = shape[0]
-        chosen = {k: v for k, v in augmentations.items() if k in _AUGMENTS}
-        self._augment = Augment(data_shape=shape, **chosen)
+        chosen = {k: v for k, v in augmentations.items() if k in known}
+        self._augment = self._augment_class(data_shape=shape, **chosen)
         self._shape = shape
         self._path = os.fspath(path_imgrec)
         self._label_width = label_width
@@ -104,7 +105,7 @@ class ImageRecordIter(SampleIter):
         self._offsets = offsets[share.start : share.stop]
         last = "round" if round_batch else "pad"
         super().__init__(len(share), batch_size, last=last, shuffle_seed=seed if shuffle else None)
-        self._describe((data_name, shape, self._dtype.type), (label_name, (label_width,), np.float32))
+        self._describe((data_name, shape, self._dtype.type), (label_name, (max(1, label_width),), np.float32))
 
         self._file = recordio.MXRecordIO(self._path, "r")
         self._pool = ThreadPoolExecutor(max(1, preprocess_threads), thread_name_prefix="psdist-image")
@@ -165,6 +166,11 @@ class ImageRecordIter(SampleIter):
         return self._normalise(img, rng), label
 
     def _augmented(self, record: bytes, what: str, rng: np.random.Generator) -> _Sample:
+        img, label = self._opened(record, what)
+        return self._augment(img, rng).transpose(2, 0, 1), label
+
+    def _opened(self, record: bytes, what: str) -> _Sample:
+        """The decoded image (height, width, channels) of a record, and its label."""
         try:
             header, raw = recordio.unpack(record)
         except PSError as e:
@@ -173,7 +179,7 @@ class ImageRecordIter(SampleIter):
         img = imagefile.decode(raw, color=color, what=f"{what}: the image")
         if img.shape[2] != self._shape[0]:
             raise PSError(f"{what}: an image of {img.shape[2]} channels; data_shape wants {self._shape[0]}")
-        return self._augment(img, rng).transpose(2, 0, 1), self._label_of(header, what)
+        return img, self._label_of(header, what)
 
     def _normalise(self, pixels: Array[Any], rng: np.random.Generator) -> Array[Any]:
         if self._dtype.kind in "ui":
@@ -283,7 +289,8 @@ def _read_list(path: str | os.PathLike[str], label_width: int) -> dict[int, Arra
     for i, line in enumerate(Path(path).read_text().splitlines(), 1):
         words = line.split("\t")
         try:
-            labels[int(words[0])] = np.array([float(w) for w in words[1 : 1 + label_width]], np.float32)
+            end = 1 + label_width if label_width > 0 else -1  # -1: all that stand before the path
+            labels[int(words[0])] = np.array([float(w) for w in words[1:end]], np.float32)
         except (ValueError, IndexError) as e:
             raise PSError(f"{os.fspath(path)!r} line {i}: {line!r}; wanted id<TAB>label …<TAB>path") from e
     return labels
