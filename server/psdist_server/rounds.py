@@ -309,6 +309,7 @@ class Slice:
             round_ = self.rounds[clock]
             if round_.total is not None:  # begun while rounds were applied whole
                 added = tuple(sorted(rank for rank, part in round_.parts.items() if part is ADDED))
+                applied.update(dict.fromkeys(added, clock + 1))
                 apply(self, round_.total, clock, added, round_.take_portions(added))
                 round_.total = None
             for rank in sorted(round_.parts):
@@ -316,8 +317,8 @@ class Slice:
                 if part is ADDED:
                     applied[rank] = clock + 1
                 elif applied.get(rank, 0) == clock:
+                    applied[rank] = clock + 1  # first: a snapshot is taken while it is applied
                     apply(self, part, clock, (rank,), round_.take_portions((rank,)))
-                    applied[rank] = clock + 1
                 else:
                     continue  # an earlier push of this worker is still on its way
                 is_applied = True

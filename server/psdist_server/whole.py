@@ -71,9 +71,9 @@ def _settle_each(pieces: Sequence[Slice], ranks: Sequence[int], apply: ApplyWhol
             ):
                 grads = [_take(round_, group, is_begun=group[0] in begun) for round_ in rounds]
                 portions = [round_.take_portions(group) for round_ in rounds]
-                apply(pieces, grads, clock, [group] * len(pieces), portions)
-                for piece in pieces:
+                for piece in pieces:  # first: a snapshot is taken while it is applied
                     piece.applied.update(dict.fromkeys(group, clock + 1))
+                apply(pieces, grads, clock, [group] * len(pieces), portions)
         for piece, round_ in zip(pieces, rounds, strict=True):
             if not round_.parts:
                 del piece.rounds[clock]
