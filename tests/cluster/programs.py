@@ -102,7 +102,7 @@ def train(opt: str = "sgd", late: int = 0, way: str = "push", reverse: bool = Fa
             kv.init(key, nd.array(values[key] if kv.rank == 0 else np.full(SHAPES[key], 77.0)))
         if opt not in ("none", *WHOLE):
             kv.set_optimizer(make_optimizer(opt))
-        outs = {key: nd.zeros(SHAPES[key]) for key in keys}
+        outs = {key: nd.array(np.zeros(SHAPES[key], np.float32)) for key in keys}
         for step in range(ROUNDS):
             grads = {key: nd.array(value) for key, value in gradients(kv.rank, step).items()}
             if kv.rank == late:
@@ -139,7 +139,7 @@ def train_with_stops(
             kv.init(key, nd.array(value))
         if opt != "none":
             kv.set_optimizer(make_optimizer(opt))
-        outs = [nd.zeros(SHAPES[key]) for key in keys]
+        outs = [nd.array(np.zeros(SHAPES[key], np.float32)) for key in keys]
         assert isinstance(kv, store.DistKVStore)
         for step in range(kv.begins_at, num_rounds):
             grads = [nd.array(value) for value in gradients(kv.rank, step).values()]
@@ -369,7 +369,7 @@ def train_devices(num_devices: int, opt: str) -> str:
         kv.init(key, nd.array(value))
     if opt != "none":
         kv.set_optimizer(make_optimizer(opt))
-    outs = [nd.zeros(SHAPES[key]) for key in keys]
+    outs = [nd.array(np.zeros(SHAPES[key], np.float32)) for key in keys]
     for step in range(ROUNDS):
         of = [gradients(device, step) for device in range(num_devices)]
         kv.push(keys, [[nd.array(grads[key]) for grads in of] for key in keys])
@@ -630,7 +630,7 @@ def _rounds_with_states(opt: str, *, save: str = "", load: str = "", values: str
         for key in keys:
             kv.init(key, nd.array(first[key]))
         kv.set_optimizer(make_optimizer(opt))
-        outs = [nd.zeros(SHAPES[key]) for key in keys]
+        outs = [nd.array(np.zeros(SHAPES[key], np.float32)) for key in keys]
         if load:
             kv.load_optimizer_states(load)
         for step in range(2 if load else 0, 4):
