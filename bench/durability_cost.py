@@ -26,6 +26,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "`--replicas 1`": ("--replicas", "1"),
     "`--snapshot-every 25`": ("--snapshot-dir", "DIR", *_SNAPSHOTS),
     "both": ("--replicas", "1", "--snapshot-dir", "DIR", *_SNAPSHOTS),
+    "`--ack on-disk`, and its snapshots": ("--ack", "on-disk", "--snapshot-dir", "DIR", *_SNAPSHOTS),
 }
 
 
@@ -122,7 +123,8 @@ Made by `python bench/durability_cost.py --out docs`.
 {text}
 A replica gets the sum of each round and applies it again, which is the servers' work once more; on one machine that
 work competes with the workers for the same cores, on several it does not. A snapshot is written by a thread beside
-the training; what is seen of it is the disk's and the digests' share of the cores. On a machine that does other work,
+the training; what is seen of it is the disk's and the digests' share of the cores. A log gets the sum of each round, and a
+round's replies wait until the disk has synced it: that costs what the disk costs. On a machine that does other work,
 too, differences of 0.1 mean nothing.
 """
 

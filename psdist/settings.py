@@ -219,8 +219,8 @@ class Settings:
     ack: Literal["", "applied", "replicated", "on-disk"] = _setting(
         "PSDIST_ACK",
         "",
-        "how safe a push is when it counts as done: applied, replicated, on-disk; by default replicated where "
-        "there are replicas",
+        "how safe a push is when it counts as done: applied, replicated, or on-disk, for which servers keep logs in "
+        "PSDIST_SNAPSHOT_DIR; by default replicated where there are replicas",
         _ack,
     )
     snapshot_dir: str = _setting(

@@ -41,6 +41,7 @@ _PLAIN: dict[str, Any] = {
     "restarts": 0,
     "snapshot_dir": "",
     "restore": "",
+    "ack": "",
     "guard": "",
     "server_module": "",
 }
@@ -137,6 +138,13 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="up to how many servers `psdist scale` may give the job (default: those of -s)",
+    )
+    run.add_argument(
+        "--ack",
+        choices=["applied", "replicated", "on-disk"],
+        default="",
+        help="how safe a push is when it counts as done; on-disk: in a log in --snapshot-dir, from which --restore goes on "
+        "without losing one (default: replicated where there are replicas, else applied)",
     )
     run.add_argument(
         "--snapshot-dir",
@@ -410,6 +418,12 @@ def _variables(options: argparse.Namespace) -> dict[str, str]:
     variables = {}
     if options.guard:
         variables["PSDIST_GUARD"] = options.guard
+    if options.ack:
+        variables["PSDIST_ACK"] = options.ack
+        if options.ack == "on-disk" and not options.snapshot_dir:
+            raise ConfigError(
+                "--ack on-disk: the log goes into the folder of the snapshots; name one by --snapshot-dir"
+            )
     if options.server_module:
         variables["PSDIST_SERVER_MODULE"] = options.server_module
     if options.snapshot_dir:

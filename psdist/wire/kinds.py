@@ -42,7 +42,7 @@ MAX_ROUNDS_AHEAD: Final = 64  # rounds that a worker may push beyond a slice's c
 
 ACK_APPLIED: Final = 1  # in the memory of the key's server
 ACK_REPLICATED: Final = 2  # also in its replica's
-ACK_ON_DISK: Final = 3  # in a snapshot
+ACK_ON_DISK: Final = 3  # also in its log on disk
 
 Role = Literal["scheduler", "server", "worker", "launcher"]
 ErrorCode = Literal[

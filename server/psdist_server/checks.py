@@ -88,7 +88,7 @@ def look_for_nan(
 def _ack_is_too_high(ack: int, where: str) -> str:
     if ack == ACK_ON_DISK:
         return (
-            f"{where} acknowledges no push as on disk (3): a snapshot holds what was applied until its round, and no "
-            "more; what is safe in other servers' memory is acknowledged as replicated (2), with --replicas 1"
+            f"{where} has no log, so that it acknowledges no push as on disk (3): start the job by "
+            "`psdist run --ack on-disk --snapshot-dir DIR --snapshot-every N`"
         )
     return f"{where} acknowledges what is applied (1), not level {ack}; replicas are made by --replicas 1"

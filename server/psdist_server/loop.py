@@ -33,12 +33,15 @@ from psdist.wire.codec import OldTurn
 from . import sockets
 from .disk import Disk
 from .lanes import Lanes
+from .logs import Logs, check_folder
 from .membership import End, Membership, who
+from .replica import Changes
 from .rounds import Empty
 from .scheduler import Scheduler
-from .server import Server
+from .server import LOG, Server
 from .shard import SCHEDULER, Destination, Out, Shard
 from .shm import Sharing
+from .taking import Taken
 from .timed import time_rules
 
 __all__ = ["Loop", "SchedulerLoop", "ServerLoop", "open_loop"]
@@ -295,6 +298,7 @@ class ServerLoop(Loop):
 
     def __init__(self, settings: Settings) -> None:
         settings.require_root()
+        check_folder(settings)
         super().__init__(settings)
         try:
             host = sockets.resolve(settings.root_uri, "DMLC_PS_ROOT_URI")
@@ -313,6 +317,9 @@ class ServerLoop(Loop):
         self._lanes = Lanes(self._poller)
         token = secrets.randbits(63)
         self._disk = Disk(settings) if settings.snapshot_dir else None
+        self._logs = Logs(settings) if settings.ack == "on-disk" else None
+        if self._logs is not None:
+            self._poller.register(self._logs.bell, zmq.POLLIN)
         self._untimed = time_rules(self._points) if isinstance(self._points, Stamps) else None
         self._server = Server(
             settings.job,
@@ -324,6 +331,8 @@ class ServerLoop(Loop):
             guard=settings.guard,
             first=_restorer(settings, self._sharing.empty) if settings.restore else None,
             empty=self._sharing.empty,
+            logs=self._logs is not None,
+            is_logged=_is_logged(settings),
         )
         self._membership = Membership(
             job=settings.job,
@@ -341,6 +350,8 @@ class ServerLoop(Loop):
         )
 
     def close(self) -> None:
+        if (logs := getattr(self, "_logs", None)) is not None:
+            logs.close()
         if (disk := getattr(self, "_disk", None)) is not None:
             disk.close()
         if (untimed := getattr(self, "_untimed", None)) is not None:
@@ -373,6 +384,8 @@ class ServerLoop(Loop):
         for destination, peer in list(self._peers.items()):
             if peer in ready:
                 self._hear_peer(destination, peer)
+        if self._logs is not None and self._logs.bell in ready:
+            self._hear_disk(self._logs)
         if self._lanes.has_callers(ready):
             self._lanes.admit(self._sharing.sender_of)
         for sender in self._lanes.ready(ready):
@@ -395,6 +408,8 @@ class ServerLoop(Loop):
             if isinstance(message, m.Welcome):
                 _log.info("the scheduler has let us in; waiting for the others")
             elif isinstance(message, m.View):
+                if self._logs is not None and self._server.view is None:
+                    self._logs.begin(len(m.placements(message)), message.num_servers)
                 out = self._server.step(SCHEDULER, message, now)
                 self._connect()
                 self._send(out)
@@ -433,12 +448,31 @@ class ServerLoop(Loop):
                 self._points.at("receive", message)
             self._send(self._server.step(destination, message, time.monotonic()))
 
+    def _hear_disk(self, logs: Logs) -> None:
+        """Acknowledge what is on the disk now."""
+        try:
+            safe, marked = logs.news()
+        except OSError as e:
+            self.stop(str(e))
+            return
+        self._send(self._server.step(LOG, m.Done(safe, m.ACK_ON_DISK), time.monotonic()))
+        for taken in marked:
+            self._write(taken)
+
+    def _write(self, taken: Taken) -> None:
+        if self._disk is not None and self._server.view is not None:
+            self._disk.write(taken, len(m.placements(self._server.view)))
+
     def _send(self, out: Out) -> None:
         to_others = []
         for pair in out:
             destination, message = pair
             if destination == SCHEDULER:
                 self._tell([message])
+            elif destination == LOG:
+                assert self._logs is not None, message
+                assert isinstance(message, Changes), message
+                self._logs.write(message)
             elif (peer := self._peers.get(destination)) is None:
                 to_others.append(pair)
             else:
@@ -481,7 +515,10 @@ class ServerLoop(Loop):
             _log.warning("%s", warning)
         if self._disk is not None and server.view is not None:
             for taken in server.taken():
-                self._disk.write(taken, len(m.placements(server.view)))
+                if self._logs is not None:
+                    self._logs.mark(taken)
+                else:
+                    self._write(taken)
             self._disk.fill(server.empty(), len(m.placements(server.view)))
         self._sharing.forget()
         self._lanes.admit(self._sharing.sender_of)
@@ -514,8 +551,25 @@ class ServerLoop(Loop):
 def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int, int], Shard]:
     """What makes the shards with which a job begins that goes on from a snapshot. Raises ConfigError,
     BadSnapshot."""
-    from . import snapshot  # only now: few servers need it
+    from . import recovery, snapshot  # only now: few servers need it
+    from .log import has_log
     from .remote import folder_at
+
+    if "://" not in settings.restore and has_log(path := Path(settings.restore)):
+        recovered = recovery.restorer(
+            path,
+            settings.job,
+            heartbeat_s=settings.heartbeat_s,
+            dead_after_s=settings.dead_after_s,
+            empty=empty,
+        )
+
+        def begin(number: int, num_shards: int, num_servers: int) -> Shard:
+            shard = recovered(number, num_shards, num_servers)
+            _log.info("shard %d begins at step %d of the log in %s", number, shard.step_clock, path)
+            return shard
+
+        return begin
 
     found = snapshot.latest(folder_at(settings.restore))
     restored = snapshot.restorer(
@@ -533,6 +587,15 @@ def _restorer(settings: Settings, empty: Empty) -> Callable[[int, int, int], Sha
         return shard
 
     return first
+
+
+def _is_logged(settings: Settings) -> bool:
+    """Whether what the job begins with is in its log."""
+    from .log import has_log
+
+    return not settings.restore or (
+        settings.restore == settings.snapshot_dir and has_log(Path(settings.restore))
+    )
 
 
 def _duties(server: Server) -> str:

@@ -35,8 +35,10 @@ from psdist.wire import decode, encode
 from psdist.wire.codec import Packed
 from psdist.wire.messages import (
     ACK_APPLIED,
+    ACK_ON_DISK,
     ACK_REPLICATED,
     NOBODY,
+    VERSION,
     Begin,
     CopyEnd,
     CopyRows,
@@ -84,12 +86,13 @@ from .state import (
 from .taking import Taken, Taker
 from .updates import Refused
 
-__all__ = ["BROKEN", "Backup", "Changes", "Copy", "Link", "Primary"]
+__all__ = ["BROKEN", "LOG_RANK", "Backup", "Changes", "Copy", "Link", "LogLink", "Primary"]
 
 _WINDOW: Final = 16 << 20  # bytes of whole slices on their way to a new copy
 _GREETINGS: Final = 1 << 40  # where the numbers of Hellos begin, so that 1, 2, 3, ... are the copies'
 
 _FOREVER: Final = 1 << 62
+LOG_RANK: Final = -2  # of the copy that is a log on disk
 
 Changes = CopySettings | CopySlices | CopyRows | CopyEnd | Replicate | ReplicateRows | ReplicateRequest
 BROKEN: Final = (
@@ -186,6 +189,18 @@ class Link:
         return True
 
 
+class LogLink(Link):
+    """The way to this process's own disk, which never has to be greeted. It acknowledges what is safe."""
+
+    def __init__(self, destination: Destination, now: float) -> None:
+        nobody = Member("server", LOG_RANK, 0, 0, "")
+        super().__init__(destination, nobody, Hello(0, VERSION, "", "server", LOG_RANK, 0, 0, ""), now)
+
+    def greet(self, now: float) -> Out:
+        """Nothing: it hears everything."""
+        return []
+
+
 class Copy:
     """One copy of a shard, as its primary sees it."""
 
@@ -212,8 +227,12 @@ class Copy:
 class Primary:
     """A shard that is served here, with its copies elsewhere."""
 
-    def __init__(self, number: int, shard: Shard, began: int = 0, term: int = 0) -> None:
-        """`began`: the epoch of the View by which it serves here; `term`: as in the View."""
+    def __init__(
+        self, number: int, shard: Shard, began: int = 0, term: int = 0, *, is_logged: bool = False
+    ) -> None:
+        """`began`: the epoch of the View by which it serves here; `term`: as in the View; `is_logged`: the log has
+        what the shard begins with."""
+        self.is_logged = is_logged
         self.number = number
         self.shard = shard
         self.began = began
@@ -226,7 +245,9 @@ class Primary:
         self._aside: list[tuple[Destination, Message]] = []  # what workers ask meanwhile
         self._index = 0  # of the last change
         self._held: deque[tuple[int, Destination, Message]] = deque()  # replies, and what they may show
-        self._lax: set[Destination] = set()  # connections that do not wait for copies
+        self._levels: dict[
+            Destination, int
+        ] = {}  # the durability that a connection asks for; by default the highest
         self._news: Out = []  # for the scheduler
         self.is_fenced = False
         self.is_silent = False  # since its heir's copy is complete
@@ -241,16 +262,19 @@ class Primary:
             self._aside.append((sender, message))
             return []
         if isinstance(message, Push | PushPull | PushRows):
-            (self._lax.add if message.ack < ACK_REPLICATED else self._lax.discard)(sender)
+            self._levels[sender] = message.ack
         return self._step(sender, message, now)
 
     def _step(self, sender: Destination, message: Message, now: float) -> Out:
         out = self.shard.step(sender, message, now)
-        if self.taker is not None and (taken := self.taker.look()) is not None:
-            self.taken.append(taken)
+        taken = self.taker.look() if self.taker is not None else None
         if not self.copies:
+            self.taken += [taken] if taken is not None else []
             return [self._as_promised(pair) for pair in out] if self.shard.max_ack > ACK_APPLIED else out
         changes = self._publish(now)
+        if taken is not None:
+            log = self.copies.get(LOG_RANK)
+            self.taken.append(replace(taken, logged=log.link.last_seq) if log is not None else taken)
         for destination, reply in out:
             self._held.append((self._index, destination, reply))
         return changes + self.go_on(now)
@@ -263,14 +287,20 @@ class Primary:
         self.shard.effects = [] if links else None
         for rank, link in links.items():
             copy = self.copies.get(rank)
-            if copy is None:
+            if copy is None and rank == LOG_RANK and self.is_logged:
+                copy = self.copies[rank] = Copy(link)
+                copy.is_complete = copy.is_synced = True
+            elif copy is None:
                 copy = self.copies[rank] = Copy(link)
                 copy.to_come = dict.fromkeys(sorted(self.shard.slices))
                 message = settings_of(self.shard, link.next_seq(), view.epoch, self.number)
                 out += self._send(rank, copy, message, 0, now)
-            elif copy.is_synced and rank not in place.synced:  # the scheduler may have missed that
+            elif (
+                copy.is_synced and rank not in place.synced and rank != LOG_RANK
+            ):  # the scheduler may have missed that
                 self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
-        self._required = frozenset(place.synced) & self.copies.keys()
+        self.is_logged = False
+        self._required = frozenset((*place.synced, LOG_RANK)) & self.copies.keys()
         self._heir = place.heir
         heir = self.copies.get(self._heir)
         if self.is_silent and heir is not None and heir.is_synced:
@@ -310,17 +340,12 @@ class Primary:
             self.is_silent = True
             if self._handed_at is None and not heir.unacked:
                 out += self._tell_handed(now)
-        acked = min(
-            (
-                copy.acked if copy.is_complete else -1
-                for rank, copy in self.copies.items()
-                if copy.is_complete or rank in self._required
-            ),
-            default=_FOREVER,
-        )
+        replicated, on_disk = self._acked(is_log=False), self._acked(is_log=True)
+        acked = {ACK_APPLIED: _FOREVER, ACK_REPLICATED: replicated}
         held, self._held = self._held, deque()
         for index, destination, reply in held:
-            if index <= acked or destination in self._lax or isinstance(reply, Error | Welcome):
+            level = self._levels.get(destination, ACK_ON_DISK)
+            if index <= acked.get(level, min(replicated, on_disk)) or isinstance(reply, Error | Welcome):
                 out.append(self._as_promised((destination, reply)))
             else:
                 self._held.append((index, destination, reply))
@@ -328,6 +353,17 @@ class Primary:
         # a group's members reach a copy together or not at all
         self.shard.may_group = all(copy.is_complete for copy in self.copies.values())
         return out + news
+
+    def _acked(self, *, is_log: bool) -> int:
+        """All changes up to this one are in every copy that counts, or in the log."""
+        return min(
+            (
+                copy.acked if copy.is_complete else -1
+                for rank, copy in self.copies.items()
+                if (rank == LOG_RANK) == is_log and (copy.is_complete or rank in self._required)
+            ),
+            default=_FOREVER,
+        )
 
     def tick(self, now: float, every_s: float) -> Out:
         """Say again what the scheduler may not have heard."""
@@ -347,7 +383,7 @@ class Primary:
     def _as_promised(self, pair: tuple[Destination, Message]) -> tuple[Destination, Message]:
         """A push's Done states what is true: without a complete copy it is applied, and no more."""
         destination, reply = pair
-        is_kept = any(copy.is_complete for copy in self.copies.values())
+        is_kept = any(copy.is_complete for rank, copy in self.copies.items() if rank != LOG_RANK)
         if isinstance(reply, Done) and reply.ack == ACK_REPLICATED and not is_kept:
             return destination, Done(reply.seq, ACK_APPLIED)
         return pair
@@ -485,7 +521,8 @@ class Primary:
             copy.unacked.popleft()
             if was_last and not copy.is_synced and self.copies.get(rank) is copy:
                 copy.is_synced = True
-                self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
+                if rank != LOG_RANK:
+                    self._news.append((SCHEDULER, Synced(self.epoch, self.number, rank)))
 
         return copy.link.send(message, acked, now)
 
@@ -497,12 +534,12 @@ class Backup:
         self.shard = shard  # as it would be served
         self.epoch = -1  # in which its settings came; before, it is no copy of anything
         self.source = 0  # the token of whose copy it is
-        self._next: Shard | None = None  # a newer copy, until it is complete
+        self.coming: Shard | None = None  # a newer copy, until it is complete
 
     def fall_back_on(self, primary: Primary) -> None:
         """Keep what was served here, now that another server has all of it, until its copy of that is complete; that
         may be so already."""
-        if self.source == 0 or self._next is not None:
+        if self.source == 0 or self.coming is not None:
             primary.shard.rest()
             self.shard, self.source = primary.shard, self.source or -1
         self.epoch = max(self.epoch, primary.epoch)
@@ -517,22 +554,22 @@ class Backup:
         """Change as the primary did. Raises ProtocolError for a change to what was never begun."""
         if isinstance(message, CopySettings):
             old = self.shard
-            self._next = Shard(
+            self.coming = Shard(
                 old.job, heartbeat_s=old.heartbeat_s, dead_after_s=old.dead_after_s, empty=old.empty
             )
-            put_settings(self._next, message)
+            put_settings(self.coming, message)
             self.epoch, self.source = message.epoch, source
             return
         if self.epoch < 0:
             raise ProtocolError(f"{type(message).__name__} came before the settings of the copy")
-        shard = self._next if self._next is not None else self.shard
+        shard = self.coming if self.coming is not None else self.shard
         match message:
             case CopySlices():
                 put_slices(shard, message)
             case CopyRows():
                 put_rows(shard, message)
             case CopyEnd():
-                self.shard, self._next = shard, None
+                self.shard, self.coming = shard, None
             case Replicate():
                 self._replay(shard, message)
             case ReplicateRows():

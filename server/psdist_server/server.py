@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from psdist.wire.messages import (
     ACK_APPLIED,
+    ACK_ON_DISK,
     ACK_REPLICATED,
     VERSION,
     Done,
@@ -33,13 +34,15 @@ from psdist.wire.messages import (
     placements,
 )
 
-from .replica import BROKEN, Backup, Changes, Link, Primary
+from .replica import BROKEN, LOG_RANK, Backup, Changes, Link, LogLink, Primary
 from .rounds import Empty
 from .shard import SCHEDULER, Destination, Out, Shard
 from .state import settings_of
 from .taking import Taken, Taker
 
-__all__ = ["Server"]
+__all__ = ["LOG", "Server"]
+
+LOG: Final[Destination] = b"\xfflog"  # to this process's disk; no routing id of ZeroMQ's begins like this
 
 _MAX_EARLY = 65536  # callers that may wait for a View
 
@@ -69,9 +72,12 @@ class Server:
         first: Callable[[int, int, int], Shard] | None = None,
         guard: Literal["off", "warn", "refuse"] = "off",
         empty: Empty = np.empty,
+        logs: bool = False,
+        is_logged: bool = True,
     ) -> None:
         """`snapshot_every`: take the state every so many rounds; 0: never. `first(i, n, m)` is shard i of n,
-        m servers, with which the job begins; by default an empty one."""
+        m servers, with which the job begins; by default an empty one. `logs`: what changes goes to `LOG`, too, which answers
+        when it is on disk; `is_logged`: what the job begins with is there already."""
         self.job = job
         self._empty = empty
         self.view: View | None = None
@@ -85,6 +91,8 @@ class Server:
         self._snapshot_every = snapshot_every
         self._first = first
         self._guard = guard
+        self._log = LogLink(LOG, 0.0) if logs else None
+        self._is_logged = is_logged
         self._links: dict[Destination, Link] = {}
         self._last_seqs: dict[Destination, int] = {}  # of links that were needed earlier
         self._shard_of: dict[Destination, int] = {}  # whom a connection was shown to
@@ -135,6 +143,8 @@ class Server:
             return []
         if sender == SCHEDULER:
             return self._take_view(message, now) if isinstance(message, View) else []
+        if sender == LOG and self._log is not None:
+            return self._hear(self._log, message, now)
         if (link := self._links.get(sender)) is not None:
             return self._hear(link, message, now)
         if isinstance(message, Hello):
@@ -208,6 +218,9 @@ class Server:
                 primary.shard.guard = self._guard
                 primary.shard.max_ack = ACK_REPLICATED if view.replicas else ACK_APPLIED
                 copies = {rank: links[rank] for rank in place.backups if rank in links}
+                if self._log is not None:
+                    primary.shard.max_ack = ACK_ON_DISK
+                    copies[LOG_RANK] = self._log
                 out += primary.take_view(view, place, copies, now)
             elif view.rank in place.backups:
                 self.backups.setdefault(number, Backup(self._new_shard()))
@@ -259,7 +272,9 @@ class Server:
             assert is_first, f"shard {number} is to be served by {self.where}, which has no copy of it"
             num = len(placements(view))
             shard = self._first(number, num, view.num_servers) if self._first else self._new_shard()
-        primary = self.primaries[number] = Primary(number, shard, view.epoch, place.term)
+        primary = self.primaries[number] = Primary(
+            number, shard, view.epoch, place.term, is_logged=self._is_logged and backup is None
+        )
         if self._snapshot_every:
             primary.taker = Taker(number, shard, self._snapshot_every)
         return primary

@@ -47,7 +47,7 @@ from .shard import Shard
 from .state import put_rows, put_settings, put_slices
 from .taking import Taken
 
-__all__ = ["BadSnapshot", "Snapshot", "find", "load", "main", "restorer", "write"]
+__all__ = ["BadSnapshot", "Snapshot", "find", "load", "load_shard", "main", "restorer", "write"]
 
 _MAGIC: Final = b"psdist snapshot 1\n"
 _COUNT: Final = struct.Struct("<I")
@@ -92,11 +92,16 @@ def write(
         _sync(step.parent)
     run = _run_name(taken.run)
     about = {"job": job, "run": run, "shard": taken.shard, "num_shards": num_shards, "step": taken.step}
-    path = step / f"shard-{taken.shard:04d}-{run}-{taken.mark}.psd"
+    path = step / f"shard-{taken.shard:04d}-{mark_of(taken)}"
     with _beside(path, points) as file:
         _write_records(file, about, taken.messages)
     _complete(folder, step, job, run, num_shards, taken.step, keep, points)
     return path
+
+
+def mark_of(taken: Taken) -> str:
+    """How the name of a shard's file ends: no other file's does."""
+    return f"{_run_name(taken.run)}-{taken.mark}.psd"
 
 
 def begun(folder: Folder, run: int) -> list[int]:
@@ -312,16 +317,22 @@ def _nbytes(path: Folder) -> int:
 
 def load(snapshot: Snapshot) -> Iterator[State]:
     """All that a snapshot holds, shard after shard. Raises BadSnapshot."""
-    for shard, (name, digest) in enumerate(snapshot.files.items()):
-        about = {
-            "job": snapshot.job,
-            "shard": shard,
-            "num_shards": snapshot.num_shards,
-            "step": snapshot.step,
-        }
-        if snapshot.run:
-            about["run"] = snapshot.run
-        yield from _read_records(snapshot.path / name, about, digest)
+    for shard in range(snapshot.num_shards):
+        yield from load_shard(snapshot, shard)
+
+
+def load_shard(snapshot: Snapshot, shard: int) -> Iterator[State]:
+    """What a snapshot holds of one shard. Raises BadSnapshot."""
+    name, digest = list(snapshot.files.items())[shard]
+    about = {
+        "job": snapshot.job,
+        "shard": shard,
+        "num_shards": snapshot.num_shards,
+        "step": snapshot.step,
+    }
+    if snapshot.run:
+        about["run"] = snapshot.run
+    yield from _read_records(snapshot.path / name, about, digest)
 
 
 def _read_records(path: Folder, about: dict[str, Any], digest: str) -> Iterator[State]:

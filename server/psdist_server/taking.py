@@ -33,6 +33,7 @@ class Taken:
     messages: list[CopySettings | CopySlices | CopyRows]
     run: int = 0  # of the job
     mark: str = "0"  # of this taking, which no other in the run has; in hexadecimal digits and dashes
+    logged: int = 0  # the last message that went into the log before, if there is one
 
 
 class Taker:

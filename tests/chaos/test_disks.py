@@ -56,7 +56,9 @@ def begins_at(job: Launched) -> set[int]:
 
 
 def last_acked(job: Launched) -> int:
-    return max(int(match.group(1)) for line in job.lines if (match := re.search(r"acked (\d+)$", line)))
+    """The last round that was acknowledged; -1 when none was."""
+    acked = (re.search(r"acked (\d+)$", line) for line in job.lines)
+    return max((int(match.group(1)) for match in acked if match is not None), default=-1)
 
 
 @slice_
@@ -203,3 +205,49 @@ def test_a_damaged_snapshot_is_refused_by_name_and_nothing_of_it_is_used(
         shards[0].write_bytes(whole)
     assert verify(disk) == 0
     shutil.rmtree(disk)
+
+
+ON_DISK = ("--ack", "on-disk", "--snapshot-every", EVERY)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "log-written=kill@23",
+        pytest.param("log-synced=kill@23", marks=slice_),
+        "log-synced=kill@8",
+        "handled-Push=kill@120",
+        "log-written=errno:EIO@31",
+    ],
+)
+def test_when_all_servers_die_a_job_with_a_log_goes_on_with_every_round_that_was_acknowledged(
+    folder: Path, faultless: Any, fault: str
+) -> None:
+    disk = folder / "disk"
+    broken = train(
+        folder, *ON_DISK, "--snapshot-dir", disk, env={"PSDIST_FAILPOINT": f"server.{fault}"}, slow=0.1
+    )
+    assert broken.codes["launcher"] != 0, broken.text
+    if "EIO" in fault:
+        assert broken.has(f"the log in {disk} cannot be written: .*Input/output error.*--restore"), (
+            broken.text
+        )
+    again = train(folder, *ON_DISK, "--snapshot-dir", disk, "--restore", disk)
+    assert again.codes["launcher"] == 0, again.text
+    assert_right(again, ROUNDS, faultless())
+    (begun,) = begins_at(again)
+    assert begun >= last_acked(broken)
+
+
+@slice_
+def test_a_log_that_fills_its_disk_ends_the_job_and_says_how_to_go_on(folder: Path, faultless: Any) -> None:
+    with small_disk(folder / "disk", "size=1m") as disk:
+        broken = train(folder, *ON_DISK, "--snapshot-dir", disk / "in", slow=0.1)
+        assert broken.codes["launcher"] != 0, broken.text
+        assert broken.has("cannot be written: .*No space left.*make room.*--restore"), broken.text
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        again = train(folder, *ON_DISK, "--snapshot-dir", disk / "in", "--restore", disk / "in")
+        assert again.codes["launcher"] == 0, again.text
+        assert_right(again, ROUNDS, faultless())
+        (begun,) = begins_at(again)
+        assert begun >= last_acked(broken)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import psdist_server.log
+import psdist_server.recovery
 import psdist_server.replica
 import psdist_server.rounds
 import psdist_server.scheduler
@@ -111,7 +113,7 @@ def no_old_copy_beside_the_new(patch: Patch) -> None:
     def throws_away(self: Any, message: Any, source: int = 0) -> None:
         step(self, message, source)
         if isinstance(message, m.CopySettings):
-            self.shard, self._next = self._next, None
+            self.shard, self.coming = self.coming, None
 
     patch.setattr(replica.Backup, "step", throws_away)
 
@@ -184,6 +186,32 @@ def no_fsync(patch: Patch) -> None:
     patch.setattr(disk.Watched, "fsync", lambda self, fd: None)
 
 
+def no_fsync_before_the_acknowledgement(patch: Patch) -> None:
+    """What is written to a log is acknowledged before it is on the disk."""
+    patch.setattr(psdist_server.log.Log, "sync", lambda self: self._file.flush() if self._file else None)
+
+
+def no_wait_for_the_log(patch: Patch) -> None:
+    """A push is acknowledged as on disk when it is in the copies."""
+    acked = replica.Primary._acked
+    patch.setattr(
+        replica.Primary, "_acked", lambda self, *, is_log: 1 << 60 if is_log else acked(self, is_log=False)
+    )
+
+
+def no_memory_in_the_log(patch: Patch) -> None:
+    """After a crash, what the snapshot holds already is done again."""
+    step = psdist_server.recovery._do
+
+    def again(backup: Any, message: Any, cut: int) -> None:
+        if isinstance(message, m.Replicate):
+            backup.step(message)
+        else:
+            step(backup, message, cut)
+
+    patch.setattr(psdist_server.recovery, "_do", again)
+
+
 def no_sync_of_folders(patch: Patch) -> None:
     """A snapshot's new name is not on the disk when the snapshot counts."""
     patch.setattr(psdist_server.snapshot, "_sync", lambda folder: None)
@@ -251,6 +279,9 @@ MUTANTS: list[tuple[Callable[[Patch], None], Size]] = [
     (no_goodbye, Size()),
     (no_names_at_the_servers, Size()),
     (no_fsync, Size()),
+    (no_fsync_before_the_acknowledgement, Size()),
+    (no_wait_for_the_log, Size()),
+    (no_memory_in_the_log, Size()),
     (no_sync_of_folders, Size()),
     (no_file_of_ones_own, Size()),
     (no_goodbye_that_lasts, Size()),
@@ -264,6 +295,8 @@ def _may_show(mutant: Callable[[Patch], None], seed: int, size: Size) -> bool:
     """Two primaries at a time are rare; only such schedules can miss the fence between them."""
     if mutant in (no_memory_of_data, no_data_dealt_anew):
         return Scenario.draw(seed, size).num_portions > 0
+    if mutant in (no_fsync_before_the_acknowledgement, no_wait_for_the_log, no_memory_in_the_log):
+        return Scenario.draw(seed, size).logs
     if mutant not in _RARE:
         return True
     scenario = Scenario.draw(seed, size)

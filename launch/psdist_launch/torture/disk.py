@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from psdist_server import snapshot
+from psdist_server import log, snapshot
 from psdist_server.parts import part_place
 from psdist_server.taking import Taken
 
@@ -65,52 +65,54 @@ class Disk:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._folder = Path(tempfile.mkdtemp(prefix="psdist-torture-"))
-        self._points = _Points(self)
+        self.folder = Path(tempfile.mkdtemp(prefix="psdist-torture-"))
+        self.points = _Points(self)
         self._watched = Watched(self)
-        self._synced: set[int] = set()  # inodes of files whose bytes are safe
+        self._synced: dict[int, int] = {}  # by inode of a file: how many of its bytes are safe
         self._names: set[tuple[int, str]] = set()  # (folder's inode, name): entries that are safe
         self._complete: set[int] = set()  # steps of which a write has returned, that completed them
-        self._kind = world.scenario.disk
+        self.kind = world.scenario.disk
 
     def close(self) -> None:
         """Forget it all."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, taken: Taken, num_shards: int) -> None:
         """What a server's disk thread does with a shard's state."""
         world = self._world
         space = 1 << 30
-        if self._kind == "full" and world.random.random() < 0.4:
+        if self.kind == "full" and world.random.random() < 0.4:
             space = world.random.randint(0, 600)
             world.count("disk full")
-        with self._in_place_of_os(space):
+        with self.in_place_of_os(space):
             try:
-                snapshot.write(self._folder, world.job, num_shards, taken, 2, self._points)
+                snapshot.write(self.folder, world.job, num_shards, taken, 2, self.points)
             except (OSError, snapshot.BadSnapshot):
                 return  # told in the log; training goes on
-            self._complete = {one.step for one in snapshot.find(self._folder)}
+            self._complete = {one.step for one in snapshot.find(self.folder)}
         self.maybe_fail("returned")
 
     @contextlib.contextmanager
-    def _in_place_of_os(self, space: int) -> Iterator[None]:
-        names = vars(snapshot)
-        names["os"] = self._watched
-        names["open"] = _Small(space).open
+    def in_place_of_os(self, space: int = 1 << 30) -> Iterator[None]:
+        modules = [vars(snapshot), vars(log)]
+        for names in modules:
+            names["os"] = self._watched
+            names["open"] = _Small(space).open
         try:
             yield
         finally:
-            names["os"] = os
-            del names["open"]
+            for names in modules:
+                names["os"] = os
+                del names["open"]
 
     def sync(self, about: os.stat_result) -> None:
         """A file or a folder is to be safe."""
-        if self._kind == "lies" and self._world.random.random() < 0.5:
+        if self.kind == "lies" and self._world.random.random() < 0.5:
             return
         if not stat.S_ISDIR(about.st_mode):
-            self._synced.add(about.st_ino)
+            self._synced[about.st_ino] = about.st_size
             return
-        for folder in (self._folder, *self._folder.iterdir()):
+        for folder in (self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())):
             if folder.stat().st_ino == about.st_ino:
                 self._names |= {(about.st_ino, path.name) for path in folder.iterdir()}
 
@@ -119,34 +121,36 @@ class Disk:
     def maybe_fail(self, step: str) -> None:
         """The power may fail here; what is on the disk then is looked at, and the job goes on."""
         world = self._world
-        if world.random.random() >= 0.3:
+        if world.random.random() >= (0.05 if step.startswith("log-") else 0.3):
             return
-        world.count("power failure" if self._kind == "honest" else f"power failure, disk {self._kind}")
+        world.count("power failure" if self.kind == "honest" else f"power failure, disk {self.kind}")
         with tempfile.TemporaryDirectory(prefix="psdist-torture-") as image:
             self._keep_what_is_safe(Path(image))
             self._look(Path(image), step)
+            if self._world.logs is not None:
+                self._world.logs.look(Path(image), step)
 
-    def _keep_what_is_safe(self, image: Path) -> None:
+    def _keep_what_is_safe(self, image: Path, folder: Path | None = None) -> None:
         random = self._world.random
-        at = self._folder.stat().st_ino
-        for folder in sorted(self._folder.iterdir()):
-            if (at, folder.name) not in self._names and random.random() < 0.7:
+        folder = self.folder if folder is None else folder
+        at = folder.stat().st_ino
+        for path in sorted(folder.iterdir()):
+            if (at, path.name) not in self._names and random.random() < 0.7:
                 continue
-            (image / folder.name).mkdir()
-            inside = folder.stat().st_ino
-            for path in sorted(folder.iterdir()):
-                if (inside, path.name) not in self._names and random.random() < 0.7:
-                    continue
-                data = path.read_bytes()
-                if path.stat().st_ino not in self._synced:
-                    data = data[: int(len(data) * random.random())]
-                (image / folder.name / path.name).write_bytes(data)
+            if path.is_dir():
+                (image / path.name).mkdir()
+                self._keep_what_is_safe(image / path.name, path)
+                continue
+            data = path.read_bytes()
+            safe = min(self._synced.get(path.stat().st_ino, 0), len(data))
+            data = data[: safe + int((len(data) - safe) * random.random())]
+            (image / path.name).write_bytes(data)
 
     def _look(self, image: Path, step: str) -> None:
         oracle = self._world.oracle
-        is_honest = self._kind != "lies"
+        is_honest = self.kind != "lies"
         found = set()
-        for path in sorted(image.iterdir()):
+        for path in sorted(image.glob("step-*")):
             try:
                 for one in snapshot.find(path):
                     messages = list(snapshot.load(one))
@@ -159,7 +163,7 @@ class Disk:
             except snapshot.BadSnapshot as e:
                 if is_honest:
                     oracle.violation(f"{step}, then the power failed: {e}")
-        kept = {int(path.name.removeprefix("step-")) for path in self._folder.iterdir()}
+        kept = {int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*")}
         if is_honest and (lost := self._complete & kept - found):
             oracle.violation(f"{step}, then the power failed: snapshot {min(lost)} was complete, and is gone")
 

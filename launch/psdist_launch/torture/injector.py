@@ -32,11 +32,14 @@ class Faults:
         self.last_at = 0.0  # when the last one ends
         self.silence_s = 0.0  # how long, all together, somebody was not heard
         self.blamed: set[str] = set()  # who may be named as the cause if the job ends
+        self.has_no_log = False  # a server could not write its log
         self.is_fatal = False  # somebody died at a moment when nobody can be replaced
 
     @property
     def may_end_job(self) -> bool:
         """Whether what went wrong is more than the job must survive."""
+        if self.has_no_log:
+            return True
         scenario = self._world.scenario
         dead = {fault.process for fault in self._crashes}
         if self.silence_s > _SURVIVED_S:
@@ -63,6 +66,12 @@ class Faults:
     @property
     def _crashes(self) -> list[Fault]:
         return [fault for _, fault in self.fired if fault.kind == "crash"]
+
+    def no_log(self, server: Process) -> None:
+        """A server cannot write its log: the job ends."""
+        self.has_no_log = True
+        self.blamed.add(server.name)
+        self.last_at = max(self.last_at, self._world.events.now)
 
     def before(self, target: Process, message: Message) -> None:
         """A message is about to be handled."""

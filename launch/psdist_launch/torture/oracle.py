@@ -207,6 +207,26 @@ class Oracle:
         if self._scenario.decodes and place.spec.is_exact:
             self._decode(who, place, value)
 
+    def recovered(self, where: Place, what: str, value: NDArray[Any]) -> None:
+        """A slice came back from the disk: it has all that was acknowledged."""
+        place = self._places[where]
+        if not (self._scenario.decodes and place.spec.is_exact):
+            return
+        held = self._decode(f"{what}: {place.label}", place, value)
+        if held is None:
+            return
+        for worker in self._world.workers:
+            if lost := place.acknowledged[worker.column] & ~held[worker.column]:
+                self._missing(f"{what}: {place.label}", worker, lost, "though it was acknowledged")
+
+    def must_have(self, found: set[Place], what: str) -> None:
+        """These slices came back from the disk, and no others."""
+        for where, place in self._places.items():
+            if where not in found and any(place.acknowledged):
+                self.violation(
+                    f"{what}: the log has nothing of {place.label}, of which pushes were acknowledged"
+                )
+
     def _missing(self, who: str, member: WorkerProcess, rounds: int, though: str) -> None:
         self.violation(f"{who}: push {_first(rounds)} of {member.name} is missing, {though}")
 

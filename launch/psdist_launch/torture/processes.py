@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from psdist_server.log import Writer
 from psdist_server.membership import Membership
 from psdist_server.parts import TablePart
+from psdist_server.replica import Changes
 from psdist_server.scheduler import Scheduler
-from psdist_server.server import Server
+from psdist_server.server import LOG, Server
 from psdist_server.shard import SCHEDULER
+from psdist_server.taking import Taken
 from psdist_worker import client as rules
 
 from psdist.settings import Settings
 from psdist.table import split
 from psdist.wire import BadMessage
 from psdist.wire.messages import (
+    ACK_ON_DISK,
     VERSION,
     Abort,
     Done,
@@ -249,7 +253,10 @@ class ServerProcess(Process):
             heartbeat_s=HEARTBEAT_S,
             dead_after_s=DEAD_AFTER_S,
             snapshot_every=world.scenario.snapshot_every,
+            logs=world.logs is not None,
         )
+        self.logs: Writer | None = None
+        self.unlogged: list[Changes | Taken] = []  # to be written into them
         self._membership = Membership(
             job=world.job,
             role="server",
@@ -308,12 +315,27 @@ class ServerProcess(Process):
         self._send(server.tick(now))
         if self.world.disk is not None and server.view is not None:
             for taken in server.taken():
-                self.world.disk.write(taken, len(placements(server.view)))
+                if self.world.logs is not None:
+                    self.world.logs.write(self, taken)
+                else:
+                    self.world.disk.write(taken, len(placements(server.view)))
         if server.fenced:
             membership.end(server.fenced)
         self._tell(membership.tick(now, server.step_clock, server.nbytes, server.num_keys))
         if membership.ended is not None:
             self.end(membership.ended.code, membership.ended.reason)
+
+    def logged(self, seq: int, marked: list[Taken]) -> None:
+        """What was sent up to this number is on the disk, and the marks of these snapshots."""
+        self._send(self._rules.step(LOG, Done(seq, ACK_ON_DISK), self.clock.read()))
+        if self.world.disk is not None and self._rules.view is not None:
+            for taken in marked:
+                self.world.disk.write(taken, len(placements(self._rules.view)))
+
+    def give_up(self, reason: str) -> None:
+        """End the job, since there is no going on."""
+        self._tell(self._membership.stop(reason, self.clock.read(), self._rules.step_clock))
+        self.end(1, reason)
 
     def _connect(self) -> None:
         """Be connected to the servers that keep our copies, and to no others."""
@@ -330,6 +352,10 @@ class ServerProcess(Process):
         for destination, message in out:
             if destination == SCHEDULER:
                 self._tell([message])
+            elif destination == LOG:
+                assert self.world.logs is not None, message
+                assert isinstance(message, Changes), message
+                self.world.logs.write(self, message)
             elif (link := self._links.get(destination)) is not None:
                 link.send(self.world.network.pack(message))
             else:
@@ -369,6 +395,7 @@ class WorkerProcess(Process):
             request_timeout_s=REQUEST_TIMEOUT_S,
             scheduler_away_s=SCHEDULER_AWAY_S,
             slice_nbytes=scenario.slice_nbytes,
+            ack="on-disk" if scenario.logs else "",
         )
         self.client = rules.Client(settings, self.token)
         self._dealers: dict[int, Dealer] = {}

@@ -86,6 +86,7 @@ class Scenario:
     shards_per_server: int
     is_elastic: bool
     snapshot_every: int  # rounds; 0: no snapshots
+    logs: bool  # pushes are acknowledged as on disk
     disk: str  # honest; full, from time to time; or it lies about what is safe
     programs: tuple[tuple[Step, ...], ...]  # by worker
     think_s: tuple[float, ...]  # by worker: the mean time that a step computes
@@ -140,7 +141,7 @@ class Scenario:
         table = _table(decodes, num_columns) if is_table else None
         of_data = (*keys, table) if table is not None else keys
         data, initial = _draw_data(seed, of_data, num_columns, longest, optimizer is not None)
-        return cls(
+        scenario = cls(
             seed=seed,
             num_servers=size.num_servers,
             num_workers=size.num_workers,
@@ -155,6 +156,7 @@ class Scenario:
             shards_per_server=shards_per_server,
             is_elastic=is_elastic,
             snapshot_every=rng.randint(1, 2) if rng.random() < 0.12 else 0,
+            logs=False,
             disk=rng.choice(("honest", "honest", "full", "lies")),
             programs=programs,
             think_s=tuple(think_s),
@@ -168,10 +170,15 @@ class Scenario:
             data=data,
             initial=initial,
         )
+        of_log = random.Random(f"{seed} log")  # drawn apart, too
+        if of_log.random() >= 0.02:
+            return scenario
+        every = of_log.choice((1, 2, 2, 9))
+        return replace(scenario, logs=True, snapshot_every=scenario.snapshot_every or every)
 
     def without_faults(self) -> Scenario:
         """The same job on a perfect day."""
-        return replace(self, faults=(), late=0.0, duplicates=0.0, drift=0.0, snapshot_every=0)
+        return replace(self, faults=(), late=0.0, duplicates=0.0, drift=0.0, snapshot_every=0, logs=False)
 
     @property
     def num_columns(self) -> int:

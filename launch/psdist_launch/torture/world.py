@@ -18,6 +18,7 @@ from psdist.wire import BadMessage
 from .clock import Events
 from .disk import Disk
 from .injector import Faults
+from .logs import Logs
 from .network import Network, Parcel
 from .oracle import Oracle
 from .processes import Launcher, Process, SchedulerProcess, ServerProcess, WorkerProcess
@@ -66,6 +67,7 @@ class World:
         self.oracle = Oracle(self)
         self.faults = Faults(self)
         self.disk = Disk(self) if scenario.snapshot_every else None
+        self.logs = Logs(self, self.disk) if scenario.logs and self.disk is not None else None
         self.launcher = Launcher(self)
         self._scheduler = SchedulerProcess(self, "scheduler", -1)
         self.processes: list[Process] = [
@@ -147,6 +149,8 @@ class World:
         try:
             return self._run()
         finally:
+            if self.logs is not None:
+                self.logs.close()
             if self.disk is not None:
                 self.disk.close()
 

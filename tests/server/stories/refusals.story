@@ -31,7 +31,7 @@ w0 push nothere 0 1
 w0 pull 3 0
     w0 <- Error seq=14 code='unknown-key' text="key number 0x1388a48c8b29bac0 was never initialised on server 0, which has 2 keys: 'a', 'c'"
 w0 push a 0 1 1 1 1 ack=3
-    w0 <- Error seq=15 code='unsupported' text="server 0 acknowledges no push as on disk (3): a snapshot holds what was applied until its round, and no more; what is safe in other servers' memory is acknowledged as replicated (2), with --replicas 1"
+    w0 <- Error seq=15 code='unsupported' text='server 0 has no log, so that it acknowledges no push as on disk (3): start the job by `psdist run --ack on-disk --snapshot-dir DIR --snapshot-every N`'
 w0 hyper 0 lr=0.1
     w0 <- Error seq=16 code='bad-value' text='a learning rate without an optimizer; call set_optimizer first'
 w0 getstate a
