@@ -199,9 +199,9 @@ class Script:
         yield call
 
     def _think_s(self, like: int) -> float:
-        """How long a step computes: never as long as others would wait for it."""
+        """How long a step computes: five of them, which others may be ahead, never as long as they wait for it."""
         mean_s = self.scenario.think_s[like]
-        return min(self.worker.world.random.expovariate(1 / mean_s), 4 * mean_s)
+        return min(self.worker.world.random.expovariate(1 / mean_s), 4 * mean_s, REQUEST_TIMEOUT_S / 6)
 
     def _deal(self, ranks: list[int]) -> Generator[Wait, None, list[int]]:
         found: list[Spans] = []
