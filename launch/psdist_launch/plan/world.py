@@ -26,7 +26,7 @@ from psdist_server.shard import SCHEDULER as SCHEDULER_LINE
 from psdist_server.updates import Updates
 from psdist_worker import client as rules
 from psdist_worker.client import Call, Client, Request
-from psdist_worker.plan import KeyInfo, Layout, init_messages, key_info, slices_of
+from psdist_worker.plan import KeyInfo, Layout, Rounds, init_messages, key_info, slices_of
 
 from psdist.errors import PSError
 from psdist.settings import Settings
@@ -325,7 +325,7 @@ class _Worker:
         self.up = Link(events, job.link_rate, job.delay_s)
         self.down = Link(events, job.link_rate, job.delay_s)
         self.ends: list[float] = []  # of rounds
-        self.infos = [replace(info) for info in world.infos]  # alike, but for the clocks
+        self.infos = [replace(info, rounds=Rounds(1)) for info in world.infos]  # alike, but for the clocks
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._heap: list[tuple[int, int, rules.Send]] = []
         self._order = itertools.count()
