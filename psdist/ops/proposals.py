@@ -15,6 +15,7 @@ from .registry import Params, op
 from .signature import Shape
 
 Array = NDArray[Any]
+_SWEEP = 64  # boxes kept between two sweeps: one costs as much as the test of some boxes
 
 
 def _anchors(stride: int, scales: tuple[float, ...], ratios: tuple[float, ...]) -> Any:
@@ -40,19 +41,25 @@ def _moved(boxes: Array, code: Array, iou_loss: bool) -> Any:
 
 def _survivors(boxes: Array, threshold: float, count: int) -> list[int]:
     """Indices of at most `count` boxes of which none overlaps an earlier one by more than `threshold`."""
-    areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
-    stays = np.ones(len(boxes), bool)
+    places, sides = np.arange(len(boxes)), np.ascontiguousarray(boxes.T)  # whole columns: fewer, longer calls
+    areas = (sides[2] - sides[0] + 1) * (sides[3] - sides[1] + 1)
+    stays, i = np.ones(len(boxes), bool), 0
     kept: list[int] = []
-    for i in range(len(boxes)):
-        if len(kept) == count:
-            break
+    while i < len(places) and len(kept) < count:
         if not stays[i]:
+            i += 1
             continue
-        kept.append(i)
-        rest = boxes[i + 1 :]
-        side = (np.minimum(boxes[i, 2:], rest[:, 2:]) - np.maximum(boxes[i, :2], rest[:, :2]) + 1).clip(0)
-        both = side.prod(axis=1)
-        stays[i + 1 :] &= ~(both / (areas[i] + areas[i + 1 :] - both) > threshold)
+        kept.append(int(places[i]))
+        left, top, right, bottom = sides[:, i]
+        i += 1
+        lefts, tops, rights, bottoms = sides[:, i:]
+        both = (np.minimum(right, rights) - np.maximum(left, lefts) + 1).clip(0)
+        both *= (np.minimum(bottom, bottoms) - np.maximum(top, tops) + 1).clip(0)
+        stays[i:] &= ~(both / (areas[i - 1] + areas[i:] - both) > threshold)
+        if len(kept) % _SWEEP == 0:  # leave out those that are gone
+            alive = i + np.flatnonzero(stays[i:])
+            places, sides, areas, i = places[alive], sides[:, alive], areas[alive], 0
+            stays = np.ones(len(alive), bool)
     return kept
 
 

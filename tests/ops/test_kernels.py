@@ -6,6 +6,7 @@ import pytest
 import psdist.ops as ops
 from psdist.errors import BadIndex, ShapeError
 from psdist.ops.indexing import add_rows
+from psdist.ops.proposals import _survivors
 
 RNG = np.random.default_rng(0)
 
@@ -164,3 +165,21 @@ def test_the_upper_cholesky_factor_is_read_from_the_upper_triangle():
     upper = run("_linalg_potrf", np.triu(a), lower=False)
     np.testing.assert_allclose(upper.T @ upper, a)
     np.testing.assert_allclose(run("_linalg_potri", upper, lower=False), np.linalg.inv(a))
+
+
+@pytest.mark.parametrize("count", [3, 5000])
+def test_the_boxes_that_survive_are_those_of_the_plain_rule(count):
+    corner = RNG.random((400, 2)) * 300
+    boxes = np.concatenate([corner, corner + RNG.random((400, 2)) * 90], axis=1).astype(np.float32)
+    kept = []
+    for i, (left, top, right, bottom) in enumerate(boxes):
+        area = (right - left + 1) * (bottom - top + 1)
+        for j in kept:
+            x0, y0, x1, y1 = boxes[j]
+            both = max(min(right, x1) - max(left, x0) + 1, 0) * max(min(bottom, y1) - max(top, y0) + 1, 0)
+            if both / (area + (x1 - x0 + 1) * (y1 - y0 + 1) - both) > 0.5:
+                break
+        else:
+            kept.append(i)
+    assert len(kept) > 64  # more than one sweep
+    assert _survivors(boxes, 0.5, count) == kept[:count]
