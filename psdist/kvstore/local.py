@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray as Array
 
 from ..errors import BadValue, ConfigError
-from ..ndarray import NDArray, array, sparse, zeros
+from ..ndarray import NDArray, array, sparse
 from ..optimizer import get_updater
 from ..table import Evict, First
 from ..wire import key_name, key_number
@@ -170,6 +170,6 @@ class LocalKVStore(KVStore):
     def _sum(self, key: Key, arrays: list[Array[Any]]) -> NDArray:
         total = self._sums.get(key)
         if total is None:
-            total = self._sums[key] = zeros(arrays[0].shape, dtype=arrays[0].dtype)
+            total = self._sums[key] = NDArray(np.zeros_like(arrays[0], order="C"))  # of any shape, () too
         add_into(total._data, arrays)
         return total
