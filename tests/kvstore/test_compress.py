@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psdist.errors import BadValue, ConfigError
-from psdist.kvstore.compress import Code, code_of, pack, unpack, with_feedback
+from psdist.kvstore.compress import Code, code_of, codes_of, pack, unpack, with_feedback
 
-NAMES = ["2bit", "1bit", "int8", "fp16", "bf16", "topk"]
+NAMES = ["2bit", "1bit", "int8", "fp16", "bf16", "topk", "4level"]
 SIZES = st.sampled_from([0, 1, 3, 4, 5, 8, 1023, 1024, 1025, 5000])
 
 
@@ -49,7 +49,7 @@ def test_the_same_gradient_gives_the_same_bytes(name: str, seed: int, size: int)
 
 @pytest.mark.parametrize(
     ("name", "times_fewer"),
-    [("2bit", 16), ("1bit", 28), ("int8", 3.9), ("fp16", 2), ("bf16", 2), ("topk", 49)],
+    [("2bit", 16), ("1bit", 28), ("int8", 3.9), ("fp16", 2), ("bf16", 2), ("topk", 49), ("4level", 14.2)],
 )
 def test_it_takes_as_few_bytes_as_the_manual_says(name: str, times_fewer: float) -> None:
     values = gradient(1, 100_000)
@@ -107,7 +107,7 @@ def test_places_outside_the_array_are_refused() -> None:
 def test_what_no_code_takes_is_said() -> None:
     assert code_of({"type": "none"}) is None
     for params, why in [
-        ({"type": "3bit"}, "'3bit'; wanted 'type' to be one of none, 2bit, 1bit, int8, fp16, bf16, topk"),
+        ({"type": "3bit"}, "'3bit'; wanted one of none, 2bit, 1bit, int8, fp16, bf16, topk, 4level"),
         ({}, "compression ''; wanted"),
         ({"type": "1bit", "threshold": 1}, "'1bit' does not take {'threshold': 1}"),
         ({"type": "2bit", "threshold": 0}, "2bit: threshold 0; wanted a finite number above 0"),
@@ -146,3 +146,33 @@ def test_a_gradient_that_is_not_finite_is_not_compressed_and_leaves_the_residual
     with pytest.raises(BadValue, match="2bit: a gradient that holds NaN or infinity"):
         with_feedback(made("2bit"), np.array([1, np.nan, 2], np.float32), residual)
     assert residual.tolist() == [1, 1, 1]
+
+
+def test_four_levels_reach_to_the_greatest_of_each_block() -> None:
+    code = made("4level")
+    values = np.zeros(2048, np.float32)
+    values[:5] = [6, -3, 0.001, 5, -4.1]
+    back = code.decompress(code.compress(values), 2048)
+    assert back[:5].tolist() == [6, -2, 2, 6, -6]
+    assert set(back[5:128].tolist()) == {2}
+    assert not back[128:].any()
+
+
+def test_what_four_levels_lose_stays_below_half_of_the_greatest() -> None:
+    code, rng = made("4level"), np.random.default_rng(0)
+    residual = np.zeros(4096, np.float32)
+    for _ in range(50):
+        values = rng.uniform(-1, 1, 4096).astype(np.float32)
+        with_feedback(code, values, residual)
+        assert np.abs(residual).max() <= 0.5001
+
+
+def test_pulls_have_a_code_of_their_own() -> None:
+    push, pull = codes_of({"type": "2bit", "threshold": 0.5, "pull": "topk", "pull_k": 0.25})
+    assert (push, pull) == (made("2bit", threshold=0.5), made("topk", k=0.25))
+    assert codes_of({"type": "2bit"})[1] is None
+    assert codes_of({"type": "none", "pull": "2bit", "pull_threshold": 0.01})[1] == made(
+        "2bit", threshold=0.01
+    )
+    with pytest.raises(ConfigError, match="wants a 'pull_threshold' of its own; '4level'"):
+        codes_of({"type": "2bit", "pull": "2bit"})
