@@ -28,8 +28,8 @@ __all__ = [
 class CopySettings:
     """A copy of `shard` begins anew, with these settings: the optimizer (`name` "" for none), its rates
     (`values` are the lr and the wd from round `from_rounds[i]` on), whether every push is applied as it comes, whether
-    tables are updated lazily, and the settings that were already taken: `seqs[i]` of worker `ranks[i]`.
-    Reply: Done. Errors: stale-epoch."""
+    tables are updated lazily, the code of pulls (`pull` "" for none), and the settings that were already taken: `seqs[i]`
+    of worker `ranks[i]`. Reply: Done. Errors: stale-epoch."""
 
     seq: int
     epoch: int
@@ -40,6 +40,8 @@ class CopySettings:
     wd_mult: dict[str, float]
     each: bool
     lazy: bool
+    pull: str
+    pull_numbers: Numbers
     ranks: Ints
     seqs: Ints
     from_rounds: Ints
@@ -49,10 +51,10 @@ class CopySettings:
 @message(41, senders="server")
 @dataclass(frozen=True, slots=True)
 class CopySlices:
-    """Whole slices, in place of what was there. Of the i-th, `values` hold the value and then `counts[i]`
-    arrays of state; it has had `num_updates[i]` updates; of `num_applied[i]` workers, `ranks`, the first
-    `rounds` pushes are in it; the portions of the data that it holds are `num_bounds[i]` of `bounds` (see Portions).
-    Reply: Done. Errors: stale-epoch."""
+    """Whole slices, in place of what was there. Of the i-th, `values` hold the value and then `counts[i]` arrays of
+    state, the last of them what is kept for compressed pulls where this key's are; it has had `num_updates[i]` updates;
+    of `num_applied[i]` workers, `ranks`, the first `rounds` pushes are in it; the portions of the data that it holds are
+    `num_bounds[i]` of `bounds` (see Portions). Reply: Done. Errors: stale-epoch."""
 
     seq: int
     epoch: int

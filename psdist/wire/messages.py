@@ -80,6 +80,7 @@ from .values import (
     Join,
     Portions,
     Pull,
+    PullChange,
     PullRows,
     Push,
     PushPull,
@@ -87,6 +88,7 @@ from .values import (
     RowValues,
     SetHyper,
     SetOptimizer,
+    SetPullCode,
     SetStaleness,
     SetState,
     States,
@@ -133,6 +135,7 @@ __all__ = [
     "Placement",
     "Portions",
     "Pull",
+    "PullChange",
     "PullRows",
     "Push",
     "PushPull",
@@ -145,6 +148,7 @@ __all__ = [
     "Scale",
     "SetHyper",
     "SetOptimizer",
+    "SetPullCode",
     "SetStaleness",
     "SetState",
     "Share",
@@ -221,6 +225,7 @@ Message = (
     | Init
     | Push
     | Pull
+    | PullChange
     | PushPull
     | Values
     | InitRows
@@ -230,6 +235,7 @@ Message = (
     | SetOptimizer
     | SetHyper
     | SetStaleness
+    | SetPullCode
     | GetState
     | States
     | GetPortions

@@ -19,6 +19,7 @@ __all__ = [
     "Join",
     "Portions",
     "Pull",
+    "PullChange",
     "PullRows",
     "Push",
     "PushPull",
@@ -26,6 +27,7 @@ __all__ = [
     "RowValues",
     "SetHyper",
     "SetOptimizer",
+    "SetPullCode",
     "SetStaleness",
     "SetState",
     "States",
@@ -245,6 +247,32 @@ class SetStaleness:
 
     seq: int
     staleness: int
+
+
+@message(37, senders="worker")
+@dataclass(frozen=True, slots=True)
+class SetPullCode:
+    """From now on a worker that pulls an array of float32 and more than 8192 bytes reads what the code `name` with
+    `numbers` makes of it ("" ends it), the same for all workers (see Compressed pulls). Reply: Done. Errors: bad-value
+    (no such code; rounds that are not applied whole)."""
+
+    seq: int
+    name: str
+    numbers: Numbers
+
+
+@message(38, senders="worker")
+@dataclass(frozen=True, slots=True)
+class PullChange:
+    """Pull, by a worker that holds the i-th slice as it was at clock `bases[i]` - 1, where that is not 0. For a slice
+    whose pulls are compressed the reply may have bytes (uint8): what it has become since then (see Compressed pulls).
+    Reply: Values. Errors: those of Pull."""
+
+    seq: int
+    keys: Ints
+    offsets: Ints
+    min_clocks: Ints
+    bases: Ints
 
 
 @message(23, senders="worker")

@@ -13,7 +13,7 @@ import numpy as np
 
 from psdist.errors import BadValue, ConfigError
 from psdist.wire.codec import DTYPES
-from psdist.wire.messages import Init, Pull, Push, PushPull, Tensor, key_number
+from psdist.wire.messages import Init, Pull, PullChange, Push, PushPull, Tensor, key_number
 
 from . import whole
 from .checks import check_push, check_round, look_for_nan
@@ -68,6 +68,7 @@ def init_slices(shard: Shard, sender: Destination, rank: int, init: Init) -> Non
     if added:
         shard.was_asked(rank, init)
     for place in added:
+        shard.updates.welcome(shard.held[place])
         for waiter in shard.declared.pop(place, ()):
             waiter.one_is_there()
     for place in missing:
@@ -184,18 +185,21 @@ def _check_portions(rank: int, portions: Sequence[int], pieces: list[Slice], clo
             )
 
 
-def pull_slices(shard: Shard, sender: Destination, pull: Pull) -> None:
+def pull_slices(shard: Shard, sender: Destination, pull: Pull | PullChange) -> None:
     """Read slices, when their clocks are there."""
     if shard.is_pending(sender, pull.seq):
         return
-    group = shard.group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
+    bases = pull.bases if isinstance(pull, PullChange) else ()
+    if bases and len(bases) != len(pull.keys):
+        raise Refused("bad-value", f"PullChange of {len(pull.keys)} slices has columns of other lengths")
+    group = None if bases else shard.group(pull.keys, pull.offsets, pull.min_clocks, pull.min_clocks)
     if group is not None and (one := group.form()) is not None:
         pieces = [one]
     else:
         group = None
-        pieces = shard.locate("Pull", pull.keys, pull.offsets, len(pull.min_clocks))
+        pieces = shard.locate(type(pull).__name__, pull.keys, pull.offsets, len(pull.min_clocks))
     pending = shard.begin(sender, pull.seq, 0, pieces)
-    pending.group = group
+    pending.group, pending.bases = group, bases
     shard.wait_for_clocks(pieces, pull.min_clocks[: len(pieces)], pending)
     pending.one_is_there()
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from psdist.table import Rows
-from psdist.wire.messages import Begin, Init, InitRows, SetHyper, SetOptimizer, SetStaleness, Tensor
+from psdist.wire.messages import (
+    Begin,
+    Init,
+    InitRows,
+    SetHyper,
+    SetOptimizer,
+    SetPullCode,
+    SetStaleness,
+    Tensor,
+)
 
 from .parts import TablePart
 from .rounds import Slice
@@ -41,7 +50,7 @@ class Asked:
     """A worker's request was done: new keys, or a setting."""
 
     rank: int
-    message: Init | InitRows | SetOptimizer | SetHyper | SetStaleness | Begin
+    message: Init | InitRows | SetOptimizer | SetHyper | SetStaleness | SetPullCode | Begin
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class Group:
             and piece.num_updates == first.num_updates
             and not piece.rounds
             and not piece.waiting
+            and piece.view is None
             and piece.applied == first.applied
             and piece.portions == first.portions
             and piece.value.nbytes <= PACKED

@@ -61,6 +61,7 @@ from psdist.wire.messages import (
     ReplicateRows,
     SetHyper,
     SetOptimizer,
+    SetPullCode,
     SetStaleness,
     Synced,
     Tensor,
@@ -636,6 +637,6 @@ def _request(asked: Asked, seq: int, epoch: int, number: int) -> ReplicateReques
 
 def _asked(message: ReplicateRequest) -> Asked:
     asked = decode(message.values)
-    if not isinstance(asked, Init | InitRows | SetOptimizer | SetHyper | SetStaleness | Begin):
+    if not isinstance(asked, Init | InitRows | SetOptimizer | SetHyper | SetStaleness | SetPullCode | Begin):
         raise ProtocolError(f"{type(asked).__name__} is nothing to be replicated")
     return Asked(message.rank, asked)

@@ -186,6 +186,7 @@ class Slice:
     __slots__ = (
         "_spare",
         "applied",
+        "changes",
         "clock",
         "group",
         "key",
@@ -196,6 +197,7 @@ class Slice:
         "stands_for",
         "state",
         "value",
+        "view",
         "waiting",
     )
 
@@ -209,6 +211,8 @@ class Slice:
         self.portions = Spans()  # of the data, that are in the value
         self.num_updates = 0
         self.state: tuple[Tensor, ...] | None = None  # None: never updated
+        self.view: Tensor | None = None  # for compressed pulls, see views.py
+        self.changes: list[tuple[int, Tensor]] = []  # likewise: (clock then, bytes), the newest last
         self.waiting: list[tuple[int, int, Waiter]] = []  # (rank or -1, need, who): see `has`
         self.group: Group | None = None  # which has all of this while it stands for this slice
         self.stands_for: Group | None = None  # whose members this slice is

@@ -62,6 +62,7 @@ from psdist.wire.messages import (
     Numbers,
     Portions,
     Pull,
+    PullChange,
     PullRows,
     Push,
     PushPull,
@@ -73,6 +74,7 @@ from psdist.wire.messages import (
     Scale,
     SetHyper,
     SetOptimizer,
+    SetPullCode,
     SetStaleness,
     SetState,
     Share,
@@ -268,7 +270,17 @@ class Scheduler:
                 self._scale(sender, message)
             case Abort():
                 self._aborted_by(process, message, now)
-            case Init() | Push() | Pull() | PushPull() | SetOptimizer() | SetHyper() | SetStaleness():
+            case (
+                Init()
+                | PullChange()
+                | SetPullCode()
+                | Push()
+                | Pull()
+                | PushPull()
+                | SetOptimizer()
+                | SetHyper()
+                | SetStaleness()
+            ):
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")
             case InitRows() | PushRows() | PullRows() | GetPortions() | GetState() | SetState():
                 self._refuse(sender, seq, "refused", f"{type(message).__name__} is for a server")

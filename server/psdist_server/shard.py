@@ -49,6 +49,7 @@ from psdist.wire.messages import (
     Message,
     Portions,
     Pull,
+    PullChange,
     PullRows,
     Push,
     PushPull,
@@ -60,6 +61,7 @@ from psdist.wire.messages import (
     Scale,
     SetHyper,
     SetOptimizer,
+    SetPullCode,
     SetStaleness,
     SetState,
     Share,
@@ -73,7 +75,7 @@ from psdist.wire.messages import (
     Welcome,
 )
 
-from . import arrays, tables, whole
+from . import arrays, tables, views, whole
 from .effects import Applied, AppliedRows, Asked, Effect, Rewritten
 from .groups import MIN_MEMBERS, Group
 from .parts import TablePart, kept
@@ -88,13 +90,17 @@ Out = list[tuple[Destination, Message]]
 SCHEDULER: Final[Destination] = b""  # no routing id is empty
 _MAX_GROUPS: Final = 4096  # lists of keys that are remembered
 _MAX_CONTROLS: Final = 64  # of one worker, remembered so that a late copy of an old one changes nothing
+_NOT_WHOLE: Final = (
+    "compressed pulls need rounds that are applied whole: with a staleness other than 0 what workers hold would depend "
+    "on who was quicker; take staleness 0, or no 'pull' in set_gradient_compression"
+)
 _MAX_EARLY: Final = 65536  # workers that may knock before the View is there
 
 
 class _Pending:
     """A request whose reply waits for `missing` things."""
 
-    __slots__ = ("ack", "group", "missing", "pieces", "reply", "sender", "seq", "shard")
+    __slots__ = ("ack", "bases", "group", "missing", "pieces", "reply", "sender", "seq", "shard")
 
     def __init__(
         self, shard: Shard, sender: Destination, seq: int, ack: int, pieces: list[Slice] | None
@@ -104,6 +110,7 @@ class _Pending:
         self.seq = seq
         self.ack = ack
         self.pieces = pieces  # to read for the reply; None: it is Done
+        self.bases: Sequence[int] = ()  # what the reader holds of them, see views.py
         self.group: Group | None = None  # which `pieces` stands for
         self.reply: Callable[[], Message] | None = None  # makes another reply
         self.missing = 1  # itself, until all its conditions are counted
@@ -212,7 +219,7 @@ class Shard:
         match message:
             case Push() | PushPull():
                 arrays.push_slices(self, sender, peer.rank, message)
-            case Pull():
+            case Pull() | PullChange():
                 arrays.pull_slices(self, sender, message)
             case Init():
                 arrays.init_slices(self, sender, peer.rank, message)
@@ -222,7 +229,7 @@ class Shard:
                 tables.push_rows(self, sender, peer.rank, message)
             case PullRows():
                 tables.pull_rows(self, sender, message)
-            case SetOptimizer() | SetHyper() | SetStaleness() | SetState() | Begin():
+            case SetOptimizer() | SetHyper() | SetStaleness() | SetPullCode() | SetState() | Begin():
                 self._set(sender, peer.rank, message)
             case Join():
                 self._tell_clocks(sender, peer.rank, message)
@@ -484,11 +491,19 @@ class Shard:
         else:
             group = pending.group
             if group is None:
-                reply = Values(pending.seq, [p.clock for p in pieces], [p.value for p in pieces])
+                reply = Values(pending.seq, [p.clock for p in pieces], self._read(pieces, pending.bases))
             else:
                 clocks = [pieces[0].clock] * len(group.lengths)
                 reply = Values(pending.seq, clocks, Packed(pieces[0].value, group.lengths))
         self._out.append((pending.sender, reply))
+
+    def _read(self, pieces: list[Slice], bases: Sequence[int]) -> list[Tensor]:
+        if self.updates.pull is None:
+            return [piece.value for piece in pieces]
+        has_rule = self.updates.rule is not None
+        if not bases:
+            return [views.read(piece, has_rule) for piece in pieces]
+        return [views.answer(piece, base, has_rule) for piece, base in zip(pieces, bases, strict=True)]
 
     # --- settings and the optimizer's state --------------------------------------------------------
 
@@ -496,7 +511,7 @@ class Shard:
         self,
         sender: Destination,
         rank: int,
-        message: SetOptimizer | SetHyper | SetStaleness | SetState | Begin,
+        message: SetOptimizer | SetHyper | SetStaleness | SetPullCode | SetState | Begin,
     ) -> None:
         self._dissolve_all()
         seen = self.controls.setdefault(rank, {})
@@ -508,6 +523,10 @@ class Shard:
                     self.updates.set_hyper(message, self.slices.values())
                 case SetStaleness():
                     self._set_staleness(message.staleness)
+                case SetPullCode():
+                    if self.each:
+                        raise Refused("bad-value", _NOT_WHOLE)
+                    self.updates.set_pull(message, self.slices.values())
                 case SetState() if (part := tables.named(self, message)) is not None:
                     tables.set_states(self, part, message)
                     if self.effects is not None:
@@ -532,6 +551,8 @@ class Shard:
     def _set_staleness(self, staleness: int) -> None:
         if staleness < -1:
             raise Refused("bad-value", f"staleness {staleness}; wanted 0, a bound above it, or -1 for none")
+        if staleness and self.updates.pull is not None:
+            raise Refused("bad-value", _NOT_WHOLE)
         self.each = staleness != 0
         for piece in self.slices.values():
             self._settle(piece)

@@ -21,6 +21,7 @@ from psdist.wire.spans import Spans
 from .parts import TablePart, part_place
 from .rounds import Key, Slice
 from .shard import Shard
+from .views import is_compressed
 
 __all__ = [
     "Place",
@@ -43,6 +44,8 @@ _BATCH_NBYTES = 1 << 20
 def settings_of(shard: Shard, seq: int, epoch: int, number: int) -> CopySettings:
     """The settings of a shard."""
     updates = shard.updates
+    if updates.pull is not None:
+        from psdist.kvstore.compress import numbers_of  # only now, as in updates.py
     name, numbers = updates.rule.to_wire() if updates.rule is not None else ("", {})
     controls = [(rank, seq) for rank, seqs in shard.controls.items() for seq in seqs]
     return CopySettings(
@@ -55,6 +58,8 @@ def settings_of(shard: Shard, seq: int, epoch: int, number: int) -> CopySettings
         dict(updates.wd_mult),
         shard.each,
         updates.lazy,
+        updates.pull.name if updates.pull is not None else "",
+        numbers_of(updates.pull) if updates.pull is not None else {},
         [rank for rank, _ in controls],
         [seq for _, seq in controls],
         [start for start, _, _ in updates.hypers],
@@ -72,6 +77,10 @@ def put_settings(shard: Shard, message: CopySettings) -> None:
         from psdist.optimizer import from_wire  # only now, as in updates.py
 
         updates.rule = from_wire(message.name, message.numbers)
+    if message.pull:
+        from psdist.kvstore.compress import code_of
+
+        updates.pull = code_of({"type": message.pull, **message.pull_numbers})
     if len(message.values) != 2 or any(len(rates) != len(message.from_rounds) for rates in message.values):
         raise ConfigError("the rates of an optimizer are not three columns of one length")
     lrs, wds = message.values
@@ -90,7 +99,7 @@ def batches(shard: Shard, places: Sequence[Place]) -> Iterator[list[Place]]:
     nbytes = 0
     for place in places:
         piece = shard.slices[place]
-        size = piece.value.nbytes * (1 + len(piece.state or ())) + 8 * len(piece.portions.bounds)
+        size = piece.value.nbytes * (1 + len(_kept(piece))) + 8 * len(piece.portions.bounds)
         if batch and (nbytes + size > _BATCH_NBYTES or len(batch) >= _BATCH_SLICES):
             yield batch
             batch, nbytes = [], 0
@@ -106,7 +115,7 @@ def slices_of(pieces: Sequence[Slice], seq: int, epoch: int, number: int) -> Cop
     values: list[Tensor] = []
     for piece in pieces:
         values.append(piece.value)
-        values.extend(array.copy() for array in piece.state or ())
+        values.extend(array.copy() for array in _kept(piece))
     return CopySlices(
         seq,
         epoch,
@@ -117,7 +126,7 @@ def slices_of(pieces: Sequence[Slice], seq: int, epoch: int, number: int) -> Cop
         [piece.offset for piece in pieces],
         [piece.clock for piece in pieces],
         [piece.num_updates for piece in pieces],
-        [len(piece.state or ()) for piece in pieces],
+        [len(_kept(piece)) for piece in pieces],
         [len(piece.applied) for piece in pieces],
         [rank for piece in pieces for rank in piece.applied],
         [clock for piece in pieces for clock in piece.applied.values()],
@@ -125,6 +134,11 @@ def slices_of(pieces: Sequence[Slice], seq: int, epoch: int, number: int) -> Cop
         [bound for piece in pieces for bound in piece.portions.bounds],
         values,
     )
+
+
+def _kept(piece: Slice) -> tuple[Tensor, ...]:
+    """The arrays beside the value."""
+    return (*(piece.state or ()), *((piece.view,) if piece.view is not None else ()))
 
 
 def put_slices(shard: Shard, message: CopySlices) -> None:
@@ -156,7 +170,11 @@ def put_slices(shard: Shard, message: CopySlices) -> None:
             piece = shard.slices[number, offset] = key.add(offset, value)
         piece.value = value
         state = tuple(np.array(next(values)) for _ in range(count))
-        piece.state = state if count or num_updates else None
+        piece.view, piece.changes = None, []
+        if shard.updates.pull is not None and is_compressed(key) and state:
+            *state_, piece.view = state
+            state = tuple(state_)
+        piece.state = state if state or num_updates else None
         piece.clock, piece.num_updates = clock, num_updates
         piece.applied = dict(next(applied) for _ in range(num_applied))
         piece.portions = Spans(list(itertools.islice(bounds, num_bounds)))

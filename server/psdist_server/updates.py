@@ -16,12 +16,23 @@ import numpy as np
 
 from psdist.errors import ConfigError
 from psdist.table import Rows
-from psdist.wire.messages import ErrorCode, GetState, SetHyper, SetOptimizer, SetState, States, Tensor
+from psdist.wire.messages import (
+    ErrorCode,
+    GetState,
+    SetHyper,
+    SetOptimizer,
+    SetPullCode,
+    SetState,
+    States,
+    Tensor,
+)
 
+from . import views
 from .parts import TablePart
 from .rounds import Key, Slice
 
 if TYPE_CHECKING:
+    from psdist.kvstore.compress import Code
     from psdist.optimizer import Rule
 
 __all__ = ["Refused", "Updates"]
@@ -43,7 +54,8 @@ class Updates:
 
     def __init__(self) -> None:
         self.rule: Rule | None = None
-        self.nbytes = 0  # of the states
+        self.nbytes = 0  # of the states, and of what is kept for compressed pulls
+        self.pull: Code | None = None  # how pulls are compressed
         self.lazy = False  # of a table, update only the rows that were pushed
         self.hypers: list[tuple[int, float, float]] = []  # (from round, lr, wd), ascending
         self.lr_mult: dict[str, float] = {}
@@ -51,7 +63,7 @@ class Updates:
 
     def count(self, pieces: Iterable[Slice]) -> None:
         """States were put in from outside."""
-        self.nbytes = sum(_nbytes(piece.state) for piece in pieces)
+        self.nbytes = sum(_nbytes(piece.state) + _view_nbytes(piece) for piece in pieces)
 
     def fit(self, key: Key) -> None:
         """Give a key its multipliers."""
@@ -67,6 +79,8 @@ class Updates:
             piece.replace(np.divide(grad, num_pushes, dtype=grad.dtype))
             return
         if rule is None:
+            if self.pull is not None and piece.view is not None:
+                grad = views.of_sum(piece, grad, clock, self.pull)
             piece.replace(grad)
             return
         value = piece.writable()
@@ -76,6 +90,8 @@ class Updates:
         piece.num_updates += 1
         lr, wd = self._rates(piece.key, clock)
         rule.update(value, grad, piece.state, lr=lr, wd=wd, t=piece.num_updates)
+        if self.pull is not None and piece.view is not None:
+            views.follow(piece, clock, self.pull)
 
     def apply_rows(self, part: TablePart, rows: Rows, clock: int, gone: Tensor | None = None) -> Tensor:
         """Likewise to a part of a table, and evict `gone`, or what is due. Returns the rows that were evicted."""
@@ -114,6 +130,9 @@ class Updates:
                 flat = array.reshape(-1)
                 for piece, part in zip(pieces, column, strict=True):
                     np.copyto(part, flat[piece.offset : piece.offset + part.size])
+        for piece in pieces:
+            if self.pull is not None and piece.view is not None:
+                views.follow(piece, clock, self.pull)
 
     def _rates(self, key: Key, clock: int) -> tuple[float, float]:
         """lr and wd of a key for a round."""
@@ -149,9 +168,32 @@ class Updates:
             self.fit(key)
             if is_another:
                 for piece in key.slices.values():
+                    self.nbytes -= _nbytes(piece.state)
                     piece.forget_state()
         if is_another:
-            self.nbytes = 0
+            self._begin_views(piece for key in keys for piece in key.slices.values())
+
+    def set_pull(self, message: SetPullCode, pieces: Iterable[Slice]) -> None:
+        """From now on pulls are compressed by another code, or by none."""
+        from psdist.kvstore.compress import code_of
+
+        try:
+            self.pull = code_of({"type": message.name or "none", **message.numbers})
+        except ConfigError as e:
+            raise Refused("bad-value", str(e)) from None
+        self._begin_views(pieces)
+
+    def _begin_views(self, pieces: Iterable[Slice]) -> None:
+        for piece in pieces:
+            self.nbytes -= _view_nbytes(piece)
+            piece.view, piece.changes = None, []
+            self.welcome(piece)
+
+    def welcome(self, piece: Slice) -> None:
+        """A slice is new here."""
+        if self.pull is not None and views.is_compressed(piece.key):
+            views.begin(piece, self.rule is not None)
+            self.nbytes += _view_nbytes(piece)
 
     def set_hyper(self, message: SetHyper, pieces: Collection[Slice]) -> None:
         if self.rule is None:
@@ -205,6 +247,10 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 def _nbytes(state: tuple[Tensor, ...] | None) -> int:
     return sum(array.nbytes for array in state or ())
+
+
+def _view_nbytes(piece: Slice) -> int:
+    return piece.view.nbytes if piece.view is not None else 0
 
 
 def _from_round(hyper: tuple[int, float, float]) -> int:

@@ -74,12 +74,13 @@ def test_a_segment_that_is_full_leaves_the_rest_to_the_network(clusters: Any) ->
     [
         ({"type": "2bit", "threshold": 0.5}, 0.2),
         ({"type": "int8"}, 0.05),
+        ({"type": "2bit", "threshold": 0.5, "pull": "4level"}, 0.2),
         pytest.param({"type": "1bit"}, 0.2, marks=pytest.mark.slow),
         pytest.param({"type": "fp16"}, 0.05, marks=pytest.mark.slow),
         pytest.param({"type": "bf16"}, 0.05, marks=pytest.mark.slow),
         pytest.param({"type": "topk", "k": 0.3}, 0.6, marks=pytest.mark.slow),
     ],
-    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+    ids=lambda value: value["type"] + value.get("pull", "") if isinstance(value, dict) else "",
 )
 def test_training_with_compressed_gradients_comes_to_the_same_place(
     params: dict[str, Any], error: float

@@ -60,6 +60,13 @@ def test_a_killed_server_changes_no_bit(clusters: Any, opt: str) -> None:
     assert kept[0]["epoch"] >= 2
 
 
+@pytest.mark.parametrize("opt", ["none", "sgd"])
+def test_a_killed_server_changes_no_bit_of_compressed_pulls(clusters: Any, opt: str) -> None:
+    plain = undisturbed(2, opt=opt, pull="4level")
+    kept = train(clusters(2, 2, **_KEPT), kills={5: kill(1)}, opt=opt, pull="4level")
+    assert kept[0]["digest"] == plain[0]["digest"] != undisturbed(2, opt=opt)[0]["digest"]
+
+
 def test_a_second_server_may_die_when_the_copies_are_made_anew(clusters: Any) -> None:
     plain = undisturbed(3, opt="adam", num_rounds=40)
     kept = train(clusters(2, 3, **_KEPT), kills={5: kill(1), 25: kill(2)}, opt="adam", num_rounds=40)

@@ -73,6 +73,7 @@ Ask = (
     | m.Init
     | m.Push
     | m.Pull
+    | m.PullChange
     | m.PushPull
     | m.InitRows
     | m.PushRows
@@ -80,6 +81,7 @@ Ask = (
     | m.SetOptimizer
     | m.SetHyper
     | m.SetStaleness
+    | m.SetPullCode
     | m.GetPortions
     | m.GetState
     | m.SetState
@@ -152,6 +154,7 @@ class Client:
         self._address: dict[Peer, str] = {}
         self._passed: dict[str, int] = {}  # barriers by name: how often
         self._served_by: dict[Peer, tuple[m.Member, int]] = {}  # and in which term
+        self._lives: dict[Peer, int] = {}  # how many servers have served it
         self._greeting: dict[Peer, int] = {}  # seq of the Hello that is not answered yet
         self._welcomed: set[Peer] = set()
         self._turned_away: set[Peer] = set()
@@ -412,11 +415,25 @@ class Client:
                 )
                 return
             self._served_by[shard] = member, place.term
+            self._forget_views(shard)
             self._address[shard] = member.address
             self._greeting.pop(shard, None)
             self.outbox.append(Connect(shard, member.address))
             self._greet(shard)
         self._see_whether_joined()
+
+    def _forget_views(self, shard: Peer) -> None:
+        """Another server serves the shard: what this worker holds of it is nothing that changes can be told to."""
+        self._lives[shard] = self._lives.get(shard, 0) + 1
+        for request in self._pending.values():
+            message = request.message
+            if request.peer == shard and isinstance(message, m.PullChange):
+                request.message = replace(message, bases=[0] * len(message.bases))
+                request.draft = None
+
+    def life(self, shard: Peer) -> int:
+        """A number that is another whenever the shard's server is."""
+        return self._lives.get(shard, 0)
 
     def _see_whether_joined(self) -> None:
         if self.state == "joining" and self.view is not None and not self._greeting:
@@ -513,7 +530,7 @@ class Client:
         """Whoever waits for a value that a refused push was to change waits for ever."""
         for request in list(self._pending.values()):
             match request.message:
-                case m.Pull() | m.PushPull():
+                case m.Pull() | m.PullChange() | m.PushPull():
                     waits = not keys.isdisjoint(request.message.keys)
                 case m.PullRows():
                     waits = request.message.key in keys

@@ -7,6 +7,7 @@ from typing import Any
 
 from psdist import optimizer as opt
 from psdist.errors import ConfigError
+from psdist.kvstore.compress import Code, numbers_of
 from psdist.settings import Settings
 from psdist.wire import messages as m
 
@@ -16,6 +17,7 @@ from .member import MemberStore
 from .plan import Layout
 from .rates import Rates
 from .tables import Tables
+from .views import Views
 
 __all__ = ["SteeringStore"]
 
@@ -29,6 +31,7 @@ class SteeringStore(MemberStore):
         self._optimizer: Any = None  # the one given to set_optimizer
         self._needs_whole = False  # whether it looks at whole arrays, so that their slices stay together
         self._rates = Rates()
+        self._views = Views()
         super().__init__(kind, settings, staleness)
 
     def _join(self) -> None:
@@ -58,6 +61,7 @@ class SteeringStore(MemberStore):
         self._tables.check_optimizer(needs_whole)
         self._check()
         self._optimizer, self._needs_whole = optimizer, needs_whole
+        self._views.forget()
         # another may have to lead later
         if self._client.leads or self._client.is_late or self._settings.elastic is not None:
             with self._lock:
@@ -83,10 +87,27 @@ class SteeringStore(MemberStore):
         """How many rounds the fastest worker may lead: 0 synchronous, n bounded, -1 without a bound."""
         if staleness < -1:
             raise ConfigError(f"set_staleness: {staleness}; wanted 0, a bound above it, or -1 for none")
+        if staleness and self._views.code is not None:
+            raise ConfigError(
+                f"set_staleness: {staleness} while pulls are compressed, which needs 0: give set_gradient_compression "
+                "no 'pull' first"
+            )
         self._check()
         if self._client.leads:
             self._ask_servers(lambda: m.SetStaleness(self._client.next_seq(), staleness), "set_staleness")
         self._staleness = staleness
+
+    def _set_pull_code(self, code: Code | None) -> None:
+        """Tell the servers how pulls are compressed."""
+        self._drain()
+        if self._client.is_late:  # they know
+            return
+        if self._client.leads:
+            name, numbers = (code.name, numbers_of(code)) if code is not None else ("", {})
+            self._ask_servers(
+                lambda: m.SetPullCode(self._client.next_seq(), name, numbers), "set_gradient_compression"
+            )
+        self.barrier()
 
     def _new_rates(self, layout: Layout) -> list[Request]:
         """What the servers must know before the next round of these keys."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from psdist.errors import BadValue, ConfigError
 from psdist.kvstore.base import Key, Pairs, Spec, each, is_sparse
-from psdist.kvstore.compress import Code, code_of, pack, with_feedback
+from psdist.kvstore.compress import Code, codes_of, pack, with_feedback
 from psdist.kvstore.reduce import add_into
 from psdist.settings import Settings
 from psdist.table import Evict, First, Rows
@@ -256,7 +256,15 @@ class DistKVStore(SteeringStore):
             requests = []
             for piece in layout.pieces:
                 clocks = layout.clocks(piece, self._behind())
-                message = m.Pull(self._client.next_seq(), piece.numbers, piece.offsets, clocks)
+                seq, deliver = self._client.next_seq(), targets.deliver(piece)
+                message: m.Pull | m.PullChange
+                if self._views.concern(layout, piece):
+                    life = self._client.life(piece.server)
+                    bases = self._views.bases(piece, life)
+                    message = m.PullChange(seq, piece.numbers, piece.offsets, clocks, bases)
+                    deliver = self._views.deliver(layout, piece, life, self._optimizer is not None, deliver)
+                else:
+                    message = m.Pull(seq, piece.numbers, piece.offsets, clocks)
                 requests.append(
                     Request(
                         piece.server,
@@ -264,7 +272,7 @@ class DistKVStore(SteeringStore):
                         call,
                         priority,
                         _about(layout, piece),
-                        targets.deliver(piece),
+                        deliver,
                         draft(message),
                     )
                 )
@@ -273,7 +281,7 @@ class DistKVStore(SteeringStore):
         targets.finish()
 
     def _pushpull(self, pushed: Pairs, pulled: Pairs, priority: int) -> None:
-        if not self._have_same_keys(pushed, pulled):
+        if self._views.code is not None or not self._have_same_keys(pushed, pulled):
             super()._pushpull(pushed, pulled, priority)
             return
         self._check()
@@ -466,9 +474,23 @@ class DistKVStore(SteeringStore):
 
     def set_gradient_compression(self, compression_params: Mapping[str, Any]) -> None:
         """Push gradients of float32 and more than 8 KB in fewer bytes: {'type': '2bit', 'threshold': 0.5}, or 1bit,
-        int8, fp16, bf16, topk with 'k'; "none" ends it. What that loses is added to the next gradient. Every
-        worker may choose for itself. Raises ConfigError."""
-        self._code = code_of(compression_params)
+        int8, fp16, bf16, topk with 'k', 4level; "none" ends it. What that loses is added to the next gradient. Every
+        worker may choose for itself.
+
+        With 'pull' values come back in fewer bytes, too: {..., 'pull': '4level'}, or another of these, its number as
+        'pull_k' or 'pull_threshold'. All workers read the same bits; what is lost on the way to them comes in the next
+        rounds. Without it, as in MXNet, values are pulled as they are. Where pulls are or have been compressed, every
+        worker calls this with the same parameters between rounds. Needs staleness 0. Raises ConfigError, BadValue."""
+        code, pull = codes_of(compression_params)
+        if pull is not None and self._staleness:
+            raise ConfigError(
+                f"set_gradient_compression: 'pull' {pull.name!r} with staleness {self._staleness}: what workers hold would "
+                "depend on who was quicker; compressed pulls need staleness 0 (dist_sync)"
+            )
+        if pull is not None or self._views.code is not None:
+            self._set_pull_code(pull)
+            self._views.begin(pull)
+        self._code = code
 
 
 def _is_row_sparse(value: Any) -> bool:
