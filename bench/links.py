@@ -3,8 +3,8 @@
     python bench/links.py [--rates 1gbit,10gbit] [--laps 3] [--write docs/links.md]
 
 Both directions are busy: gradients go out while values come in. In each lap iperf3 --bidir goes first, then psdist
-without and with 2bit compression, which makes pushes smaller; then pushes alone, both ways. Needs root, `ip`, `tc` and
-iperf3, and says so; the namespaces are made by this script, have no way out, and are gone when it ends. Rates are those
+without compression, with 2bit for pushes, and with 4level for pulls beside it; then pushes alone. Needs root, `ip`, `tc`
+and iperf3, and says so; the namespaces are made by this script, have no way out, and are gone when it ends. Rates are those
 of arrays, so headers of all kinds are losses.
 """
 
@@ -47,7 +47,8 @@ def work(compression: str, pushes_only: bool) -> None:
         outs = [np.empty(SIZE, np.float32) for _ in keys]
         kv.init(keys, grads)
         if compression:
-            kv.set_gradient_compression({"type": compression, "threshold": 0.5})
+            push, _, pull = compression.partition("+")
+            kv.set_gradient_compression({"type": push, "threshold": 0.5} | ({"pull": pull} if pull else {}))
         kv.pushpull(keys, grads, out=outs)
         rounds, began = 0, time.perf_counter()
         while time.perf_counter() < began + SECONDS:
@@ -162,18 +163,26 @@ def psdist(names: tuple[str, str], compression: str, *more: str) -> float:
 
 
 def table(measured: dict[str, list[dict[str, float]]]) -> str:
-    heads = ("iperf3 --bidir", "psdist", "of iperf3's", "wanted", "with 2bit", "of uncompressed")
+    heads = (
+        "iperf3 --bidir",
+        "psdist",
+        "of iperf3's",
+        "wanted",
+        "with 2bit",
+        "and 4level back",
+        "of uncompressed",
+    )
     heads += ("pushes only", "with 2bit", "of uncompressed")
     lines = [f"| link | {' | '.join(heads)} |", "|--" * (1 + len(heads)) + "|"]
     for rate, laps in measured.items():
         middle = {side: statistics.median(lap[side] for lap in laps) for side in laps[0]}
         share = statistics.median(lap["plain"] / lap["iperf3"] for lap in laps)
-        gain = statistics.median(lap["2bit"] / lap["plain"] for lap in laps)
+        gain = statistics.median(lap["both"] / lap["plain"] for lap in laps)
         push = statistics.median(lap["2bit pushes"] / lap["pushes"] for lap in laps)
         figure = {side: f"{8 * value / 1e9:.3f} Gbit/s" for side, value in middle.items()}
         lines.append(
             f"| {rate} | {figure['iperf3']} | {figure['plain']} | {share:.3f} | {WANTED.get(rate, '–')} | "
-            f"{figure['2bit']} | {gain:.1f} | {figure['pushes']} | {figure['2bit pushes']} | {push:.1f} |"
+            f"{figure['2bit']} | {figure['both']} | {gain:.1f} | {figure['pushes']} | {figure['2bit pushes']} | {push:.1f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -204,6 +213,7 @@ def main() -> None:
                     "iperf3": iperf(names),
                     "plain": psdist(names, ""),
                     "2bit": psdist(names, "2bit"),
+                    "both": psdist(names, "2bit+4level"),
                     "pushes": psdist(names, "", "--pushes-only"),
                     "2bit pushes": psdist(names, "2bit", "--pushes-only"),
                 }
