@@ -37,7 +37,7 @@ w0 hyper 0 lr=0.1
 w0 getstate a
     w0 <- Error seq=17 code='bad-value' text='no optimizer is set, so there is no state; call set_optimizer first'
 w0 optimizer nosuch
-    w0 <- Error seq=18 code='bad-value' text="no optimizer 'nosuch'; known are adadelta, adagrad, adam, adamax, dcasgd, ftml, ftrl, lamb, lars, lbsgd, nadam, nag, rmsprop, sgd, sgld, signum, test"
+    w0 <- Error seq=18 code='bad-value' text="no optimizer 'nosuch'; known are adadelta, adagrad, adam, adamax, dcasgd, ftml, ftrl, groupadagrad, lamb, lars, lbsgd, nadam, nag, rmsprop, sgd, sgld, signum, test"
 w0 optimizer sgd momentum=0.9 lr=nan
     w0 <- Error seq=19 code='bad-value' text='lr nan, wd 0.0; wanted finite numbers'
 w0 optimizer sgd moment=0.9
