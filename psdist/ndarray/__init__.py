@@ -376,10 +376,18 @@ sort space_to_depth split split_v2 sqrt square squeeze sum swapaxes take tan tan
 """.split()
 
 
+_RESHAPING = ("flatten", "squeeze", "expand_dims")  # with `inplace` their result shares memory
+
+
 def _mirror(name: str) -> Any:
     """The method of an operator's name."""
 
     def call(self: NDArray, *args: Any, **kwargs: Any) -> Any:
+        if name in _RESHAPING and kwargs.pop("inplace", False):
+            op = ops.get(name)
+            axis = dict(zip(("axis",), args, strict=False))
+            (shape,) = op.infer_shape([self.shape], op.parse(axis | kwargs))[1]
+            return self.reshape(shape)
         if name == "transpose" and args:
             args = (args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args,)
         function = globals().get(name) or __getattr__(name)

@@ -337,10 +337,11 @@ class NDArray:
         if anyone.recording and state.recording:
             _forbid_in_graph(self, "assigning to its elements")
             if isinstance(value, NDArray) and value._source is not None:
-                if not (isinstance(key, slice) and key == slice(None)):
+                if not (key is None or key is ... or (isinstance(key, slice) and key == slice(None))):
                     _forbid_in_graph(value, "assigning to some elements")
                 if value.shape != self.shape:
-                    value = value.broadcast_to(self.shape)
+                    fits = value.size == self.size
+                    value = value.reshape(self.shape) if fits else value.broadcast_to(self.shape)
                 source = value._source  # all of it: from here on it is that array's copy
         indexing.put(self, key, value)
         if source is not None:

@@ -115,6 +115,34 @@ def test_one_element_takes_whatever_holds_one(value):
         x[0, 1] = [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "shape"),
+    [
+        ("flatten", {}, (1, 6)),
+        ("squeeze", {}, (2, 3)),
+        ("squeeze", {"axis": 0}, (2, 3)),
+        ("expand_dims", {"axis": -1}, (1, 2, 3, 1)),
+    ],
+)
+def test_inplace_gives_another_shape_of_the_same_memory(method, given, shape):
+    x = nd.zeros((1, 2, 3))
+    apart, shared = getattr(x, method)(**given), getattr(x, method)(**given, inplace=True)
+    x[:] = 1
+    assert apart.shape == shared.shape == shape
+    assert (apart.sum().asscalar(), shared.sum().asscalar()) == (0, 6)
+
+
+@pytest.mark.parametrize("key", [None, ..., slice(None)])
+def test_all_elements_assigned_while_recording_carry_their_gradient(key):
+    x, y = nd.zeros((2, 3)), nd.ones((1, 2, 3))
+    y.attach_grad()
+    with autograd.record():
+        x[key] = y
+        z = x * 2
+    z.backward()
+    assert y.grad.asnumpy().tolist() == [[[2] * 3] * 2]
+
+
 def test_an_array_without_axes_is_assigned_whole():
     x = nd.array(np.zeros(()))
     x[:] = np.ones(())
