@@ -130,7 +130,7 @@ def train(opt: str = "sgd", late: int = 0, way: str = "push", reverse: bool = Fa
 
 
 def train_with_stops(
-    opt: str = "sgd", num_rounds: int = 12, stops: list[int] | None = None, way: str = "push"
+    opt: str = "sgd", num_rounds: int = 12, stops: list[int] | None = None, way: str = "push", pull: str = ""
 ) -> dict[str, Any]:
     """Train; say at which round it is where there is a stop, and go on at once: what happens then is the test's."""
     with create("dist_sync") as kv:
@@ -139,6 +139,8 @@ def train_with_stops(
             kv.init(key, nd.array(value))
         if opt != "none":
             kv.set_optimizer(make_optimizer(opt))
+        if pull:
+            kv.set_gradient_compression({"type": "none", "pull": pull})
         outs = [nd.array(np.zeros(SHAPES[key], np.float32)) for key in keys]
         assert isinstance(kv, store.DistKVStore)
         for step in range(kv.begins_at, num_rounds):
