@@ -239,8 +239,8 @@ class Executor:
 
     def _reads_head(self, k: int) -> bool:
         """Whether the gradient of output k's operator looks at the output's gradient at all."""
-        node, i = self._symbol._heads[k]
-        return node.op is None or not (node.op.ignores_head or i in node.op.unused)
+        node = self._symbol._heads[k][0]
+        return node.op is None or not node.op.ignores_head or bool(node.params.get("out_grad"))
 
     def _same_draws(self) -> np.random.Generator:
         """A generator that draws again what the last forward pass drew; the device's own if none has drawn."""
@@ -274,9 +274,10 @@ class Executor:
                 grads.append(self._ones[k])
             elif not isinstance(given, NDArray):
                 raise TypeError(f"backward: out_grads[{k}] is a {type(given).__name__}; wanted an NDArray")
-            elif not self._reads_head(k):
-                grads.append(self._ones[k])  # MXNet takes an array of any shape here
             elif given.shape != shape and (given.size != 1 or shape not in ((), (1,))):
+                if not self._reads_head(k):  # MXNet takes an array of any shape here
+                    grads.append(self._ones[k])
+                    continue
                 raise ShapeError(f"backward: out_grads[{k}] has shape {given.shape}, the output {shape}")
             else:
                 grads.append(given._data.reshape(shape))

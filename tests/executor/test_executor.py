@@ -211,6 +211,25 @@ def test_a_monitor_sees_every_operator_s_outputs_and_may_ask_for_inputs():
     assert names == ["data", "fc_weight", "fc_bias", "fc_output"]
 
 
+def test_a_loss_takes_a_gradient_of_any_shape_unless_it_is_asked_to_multiply_by_it():
+    shapes = {"x": (2, 3), "label": (2,)}
+    for out_grad in (False, True):
+        net = mx.sym.SoftmaxOutput(mx.sym.var("x"), mx.sym.var("label"), out_grad=out_grad)
+        executor = net.simple_bind(mx.cpu(), **shapes)
+        executor.forward(is_train=True)
+        executor.backward(mx.nd.ones((2, 3)))
+        once = executor.grad_dict["x"].asnumpy()
+        executor.forward(is_train=True)
+        executor.backward(mx.nd.full((2, 3), 2))
+        np.testing.assert_array_equal(executor.grad_dict["x"].asnumpy(), once * (2 if out_grad else 1))
+        if out_grad:
+            with pytest.raises(ShapeError, match=r"out_grads\[0\] has shape \(5,\)"):
+                executor.backward(mx.nd.ones(5))
+        else:
+            executor.backward(mx.nd.ones(5))
+            np.testing.assert_array_equal(executor.grad_dict["x"].asnumpy(), once)
+
+
 def test_a_monitor_stays_when_the_executor_is_reshaped():
     executor, names = layer(), []
     executor.set_monitor_callback(lambda name, array: names.append((name, array.shape)))
