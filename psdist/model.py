@@ -97,11 +97,13 @@ class FeedForward:
         last = "roll_over" if is_train else "pad"
         return NDArrayIter(X, y, batch_size, shuffle=is_train, last_batch_handle=last)
 
-    def _module(self, data: Any, logger: Any = logging, work_load_list: Any = None) -> Any:
+    def _module(
+        self, data: Any, context: Sequence[Context], logger: Any = logging, work_load_list: Any = None
+    ) -> Any:
         """A module whose labels are the data's labels, and whatever else has no parameter."""
         data_names = [desc[0] for desc in data.provide_data]
         label_names = [desc[0] for desc in data.provide_label]
-        options: dict[str, Any] = {"logger": logger, "context": self.ctx, "work_load_list": work_load_list}
+        options: dict[str, Any] = {"logger": logger, "context": context, "work_load_list": work_load_list}
 
         def inputs_of(symbol: Any) -> tuple[Any, Sequence[str], Sequence[str]]:
             known = {*data_names, *label_names, *(self.arg_params or symbol.list_arguments())}
@@ -116,7 +118,9 @@ class FeedForward:
     def _for_prediction(self, data: Any, with_labels: bool) -> Any:
         if self.arg_params is None:
             raise ConfigError("FeedForward has no parameters yet: call fit, or give arg_params")
-        mod = self._module(data)
+        mod = self._module(
+            data, self.ctx[:1]
+        )  # as MXNet: the same bits however many devices it was trained on
         mod.bind(data.provide_data, data.provide_label if with_labels else None, for_training=False)
         mod.set_params(self.arg_params, self.aux_params or {}, allow_extra=self.allow_extra_params)
         return mod
@@ -148,7 +152,7 @@ class FeedForward:
             eval_data = self._iterator(eval_data[0], eval_data[1], is_train=False)
         elif eval_data is not None:
             eval_data = self._iterator(eval_data, None, is_train=False)
-        with self._module(data, logger or logging, work_load_list) as mod:
+        with self._module(data, self.ctx, logger or logging, work_load_list) as mod:
             mod.fit(
                 data,
                 eval_data,

@@ -133,6 +133,17 @@ def test_a_chain_says_what_does_not_fit():
         mx.mod.SequentialModule().bind([("data", (4, 3))])
 
 
+def test_feed_forward_predicts_on_its_first_device_whatever_it_was_trained_on():
+    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2)
+    net = mx.sym.SoftmaxOutput(hidden, name="softmax")
+    x, y = np.random.RandomState(0).rand(8, 3).astype(np.float32), np.zeros(8, np.float32)
+    model = mx.model.FeedForward(net, ctx=[mx.cpu(0), mx.cpu(1)], num_epoch=1)
+    model.fit(mx.io.NDArrayIter(x, y, 4))
+    one_by_one = model.predict(mx.io.NDArrayIter(x, batch_size=1))  # a batch that two devices cannot share
+    assert one_by_one.shape == (8, 2)
+    assert model.score(mx.io.NDArrayIter(x, y, 1)) == np.mean(one_by_one.argmax(axis=1) == 0)
+
+
 def test_feed_forward_takes_arrays(tmp_path):
     mx.random.seed(0)
     np.random.seed(0)
