@@ -60,7 +60,8 @@ class BucketSentenceIter(DataIter):
 
     Sentences are filled up with `invalid_label` to their bucket's length; longer ones than the largest bucket
     are left out, and so is what does not fill a batch. Without `buckets` every length is one that has sentences
-    for a batch. `layout` is "NT" or "TN". The order is drawn anew each epoch, by Python's and NumPy's `random`.
+    for a batch. Of `layout` counts where its N is: first, as in "NT" and "NTC", or second. The order is drawn
+    anew each epoch, by Python's and NumPy's `random`.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class BucketSentenceIter(DataIter):
         layout: str = "NT",
     ) -> None:
         super().__init__()
-        if layout not in ("NT", "TN"):
-            raise ValueError(f"BucketSentenceIter: layout is {layout!r}; wanted 'NT' (batch first) or 'TN'")
+        if layout.find("N") not in (0, 1):
+            raise ValueError(
+                f"BucketSentenceIter: layout is {layout!r}; wanted its N, the batch, first ('NT', 'NTC') or second ('TN')"
+            )
         if not buckets:
             counts = np.bincount([len(s) for s in sentences])
             buckets = [length for length, count in enumerate(counts) if count >= batch_size]

@@ -55,7 +55,16 @@ def test_sentences_that_are_too_long_are_left_out_and_counted(caplog):
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="layout is 'NTC'; wanted 'NT'"):
-        mx.rnn.BucketSentenceIter([[1]], 1, layout="NTC")
+    with pytest.raises(ValueError, match="layout is 'CTN'; wanted its N, the batch, first"):
+        mx.rnn.BucketSentenceIter([[1]], 1, layout="CTN")
     with pytest.raises(ConfigError, match="no length has 3 sentences, a batch; give buckets"):
         mx.rnn.BucketSentenceIter([[1], [1, 2]], 3)
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("NTC", (2, 5)), ("TNC", (5, 2)), ("CNT", (5, 2))])
+def test_of_a_layout_counts_where_the_batch_is(layout, shape):
+    it = mx.rnn.BucketSentenceIter(
+        [[1, 2, 3]] * 8, 2, buckets=[5], layout=layout
+    )  # the answers are MXNet 1.9.1's
+    assert it.provide_data[0].shape == it.next().data[0].shape == shape
+    assert it.provide_data[0].layout == layout
