@@ -148,6 +148,7 @@ class Scheduler:
             None  # the newest that a member of the job has told, until it is taken up
         )
         self._recall_at: float | None = None  # when at the latest
+        self._told: dict[int, Member] = {}  # by token: the servers of all Views that were told until then
         self._was_away = False  # barriers have opened that are not known here
         self._began = now
         self._heartbeat_s = heartbeat_s
@@ -420,6 +421,7 @@ class Scheduler:
             return
         process.joined, process.given, process.epoch = view.joined, view.rank, view.epoch
         self._was_away = True
+        self._told |= {member.token: member for member in view.members if member.role == "server"}
         if self._recall_at is None:
             self._recall_at = now + self._dead_after_s
         if self._recalled is None or view.epoch > self._recalled.epoch:
@@ -439,15 +441,21 @@ class Scheduler:
         for member in view.members:
             process = by_token.pop(member.token, None)
             if process is None:
-                hello = Hello(
-                    0, 0, self.job, member.role, member.rank, member.incarnation, member.token, member.address
-                )
-                process = Process(hello, b"gone", member.rank, now)
+                process = Process(_hello_of(self.job, member), b"gone", member.rank, now)
                 self._roster.add(process)
                 missing.append(process)
             process.given = member.rank
             if process.state != "left":
                 process.state = "alive"
+        # a server of an older View may have been let go and not have heard so: it is told when it comes
+        members = {member.token for member in view.members}
+        for member in self._told.values():
+            if member.token not in members and member.token not in by_token:
+                old = Process(
+                    _hello_of(self.job, member), b"gone", member.rank, now, "left", is_dismissed=True
+                )
+                old.why = "the job has gone on without it"
+                self._roster.add(old)
         num = 1 + max((member.rank for member in view.members if member.role == "server"), default=0)
         self._places.recall(placements(view), num)
         if not self._roster.of("worker"):  # all have left, and servers may have ended since
@@ -781,3 +789,8 @@ class Scheduler:
             len(places.shards),
             places.num_moving,
         )
+
+
+def _hello_of(job: str, member: Member) -> Hello:
+    """What a member would say that has not come."""
+    return Hello(0, 0, job, member.role, member.rank, member.incarnation, member.token, member.address)

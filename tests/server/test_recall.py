@@ -189,3 +189,27 @@ def test_a_hello_from_an_old_epoch_does_not_bring_the_old_view_back():
     scheduler.step(b"worker0", Alive("worker", 0, epoch, 0, 0, 0), 9.0)
     scheduler.tick(12.0)
     assert (scheduler.state, scheduler.epoch) == ("running", epoch)
+
+
+def test_a_server_of_an_older_view_is_waited_for_to_hear_that_it_was_let_go():
+    """It comes when all the others are back already, and the job has finished."""
+    first = tuple(Member("server", rank, 0, 100 + rank, "tcp://s:1") for rank in (0, 1))
+    workers = tuple(Member("worker", rank, 0, 200 + rank, "") for rank in (0, 1))
+    shards = (Placement(0, (), ()), Placement(0, (), ()))
+    scheduler = started()
+    old = View(3, 0, 1, 2, 2, first + workers, 0, shards)
+    new = View(5, 0, 0, 2, 2, (first[0], workers[0]), 0, shards)
+    for member, view in ((workers[1], old), (workers[0], new), (first[0], new)):
+        sender = name(member.role, member.rank)
+        scheduler.step(sender, hello(member.role, member.rank, view.epoch), 1.0)
+        scheduler.step(sender, replace(view, rank=member.rank), 1.0)
+        scheduler.step(sender, Leave(9), 1.0)
+    assert scheduler.state == "finished"
+    scheduler.step(b"server0", Leave(2), 1.0)
+    scheduler.tick(2.0)
+    assert scheduler.ended is None
+    out = scheduler.step(b"server1", hello("server", 1, 3), 3.0)
+    assert [type(message) for _, message in out] == [Welcome, Finish]
+    scheduler.step(b"server1", Leave(2), 3.0)
+    scheduler.tick(3.1)
+    assert scheduler.ended is not None
