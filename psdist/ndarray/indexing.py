@@ -108,6 +108,10 @@ def get(x: NDArray, key: Any) -> NDArray:
 def put(x: NDArray, key: Any, value: Any) -> None:
     """`x[key] = value`, where value is a number, an NDArray or anything NumPy reads."""
     key = _plain(key)
+    stored = getattr(value, "_held", None)  # of a sparse array
+    if stored is not None and isinstance(key, slice) and key == slice(None) and stored.shape == x._data.shape:
+        stored.write(x._data)  # a dense copy of it would cost more than the assignment
+        return
     data = getattr(value, "_data", value)
     if isinstance(data, int | float):
         data = np.asarray(data).astype(x._data.dtype)  # wraps and cuts as C does, without a complaint

@@ -56,6 +56,11 @@ class RowSparse:
         out[self.indices] = self.data
         return out
 
+    def write(self, out: Array) -> None:
+        """The whole array, into one of its shape."""
+        out[...] = 0
+        out[self.indices] = self.data
+
     def rows(self, wanted: Array) -> Array:
         """The rows `wanted`, zeros where nothing is stored."""
         out: Array = np.zeros((len(wanted), *self.shape[1:]), self.data.dtype)
@@ -116,6 +121,11 @@ class CSR:
         out: Array = np.zeros(self.shape, self.data.dtype)
         out[self.row_numbers(), self.indices] = self.data
         return out
+
+    def write(self, out: Array) -> None:
+        """The whole matrix, into an array of its shape."""
+        out[...] = 0
+        out[self.row_numbers(), self.indices] = self.data
 
     def slice(self, begin: int, end: int) -> CSR:
         """Rows `begin` to before `end`."""

@@ -186,3 +186,14 @@ def test_scattering_operators_and_square_sums_keep_to_the_stored_rows():
         assert y.indices.asnumpy().tolist() == [0, 2]
         assert y.asnumpy().tolist() == expected
     assert mx.nd._internal._square_sum(x, axis=0).asnumpy().tolist() == [5, 9]
+
+
+@pytest.mark.parametrize("stype", ["csr", "row_sparse"])
+def test_a_dense_array_takes_the_elements_of_a_sparse_one(stype):
+    held = np.array([[0, 1.5, 0], [0, 0, 0], [2, 0, -3]], np.float32)
+    x = mx.nd.ones((3, 3), dtype="float64")
+    x[:] = mx.nd.array(held).tostype(stype)
+    assert (x.asnumpy() == held).all()
+    assert x.dtype == np.float64
+    with pytest.raises(mx.errors.ShapeError, match="shape"):
+        mx.nd.ones((2, 3))[:] = mx.nd.array(held).tostype(stype)
