@@ -18,7 +18,7 @@ import numpy as np
 from .. import profiler
 from ..errors import PSError, ShapeError
 from ..jit import available
-from . import rewrite, rules  # noqa: F401  (rules registers its operators)
+from . import rewrite, rules, transposed  # noqa: F401  (the last two register their operators)
 from .chains import chains
 from .fused import fuse
 from .ir import Array, Instr, Mark, Step, View

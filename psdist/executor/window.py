@@ -27,7 +27,17 @@ from .lower import rule
 from .trace import Builder
 from .winograd import WinogradConvolve, WinogradWeight, kept_size, tiles_of
 
-__all__ = ["Geometry", "innermost"]
+__all__ = [
+    "Convolve",
+    "ConvolveWeight",
+    "Geometry",
+    "data_gradient",
+    "geometry",
+    "innermost",
+    "is_plain",
+    "padded",
+    "step_shape",
+]
 
 COLUMNS = 1 << 18  # floats of a block of columns: 1 MB, a core's L2
 
@@ -150,7 +160,7 @@ class Pad(Instr):
         return [*steps, (np.copyto, (wide[tuple(inside)], source))]
 
 
-def _padded(b: Builder, x: Value, pad: Sequence[int], after: Sequence[int], number: float = 0.0) -> Value:
+def padded(b: Builder, x: Value, pad: Sequence[int], after: Sequence[int], number: float = 0.0) -> Value:
     """`x`, batch-innermost, with a border."""
     x = b.ordered(x, innermost(len(x.shape)))
     if not any(pad) and not any(after):
@@ -299,7 +309,7 @@ class ConvolveData(Instr):
         return steps
 
 
-def _geometry(params: Any, x: Value, y: Value) -> Geometry | None:
+def geometry(params: Any, x: Value, y: Value) -> Geometry | None:
     """A convolution's sizes, or None if it is not one or two dimensions of space over floats."""
     dims = len(params["kernel"])
     if dims > 2 or x.dtype.kind != "f" or x.dtype.itemsize < 4 or x.size == 0:
@@ -324,7 +334,7 @@ def _geometry(params: Any, x: Value, y: Value) -> Geometry | None:
     )
 
 
-def _is_plain(params: Any) -> bool:
+def is_plain(params: Any) -> bool:
     return params.get("layout") in (None, "NCHW", "NCW")
 
 
@@ -336,7 +346,7 @@ def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) ->
     x, weight = ins[:2]
     shape = step_shape(step, x, weight)
     y = Value(shape, x.dtype, order=innermost(len(shape)))
-    g = _geometry(step.params, x, y) if _is_plain(step.params) else None
+    g = geometry(step.params, x, y) if is_plain(step.params) else None
     if g is None:
         return None
     bias = ins[2] if len(ins) > 2 else None
@@ -349,7 +359,7 @@ def _convolution(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) ->
         b.emit(WinogradConvolve(x, weight, bias, y, tiles, keep=keep, compiled=b.compiled))
         return [y]
     pad = _own_pad(g, len(shape) - 2)
-    wide = _padded(b, x, pad, pad)
+    wide = padded(b, x, pad, pad)
     if b.compiled and is_depthwise(g, x.dtype):
         b.emit(Depthwise(wide, weight, bias, y, g))
     else:
@@ -367,7 +377,7 @@ def _convolution_back(
     b: Builder, step: Any, heads: Sequence[Value], outs: Sequence[Value], ins: Sequence[Value], is_train: bool
 ) -> list[Value | None] | None:
     x, weight, y = ins[0], ins[1], outs[0]
-    g = _geometry(step.params, x, y) if _is_plain(step.params) else None
+    g = geometry(step.params, x, y) if is_plain(step.params) else None
     if g is None:
         return None
     order = innermost(len(x.shape))
@@ -381,18 +391,18 @@ def _convolution_back(
             own = b.ordered(x, order)
             b.emit(WinogradWeight(head, b.kept.get(own, own), made, tiles, own in b.kept, b.compiled))
         elif b.compiled and is_depthwise(g, x.dtype):
-            b.emit(DepthwiseWeight(head, _padded(b, x, pad, pad), made, g))
+            b.emit(DepthwiseWeight(head, padded(b, x, pad, pad), made, g))
         else:
-            b.emit(ConvolveWeight(head, _padded(b, x, pad, pad), made, g))
+            b.emit(ConvolveWeight(head, padded(b, x, pad, pad), made, g))
         found[1] = made
     if len(ins) > 2 and step.needs[2]:
         found[2] = b.reduce(np.add, head, (0, *range(2, len(x.shape))), False)
     if step.needs[0]:
-        found[0] = _data_gradient(b, head, weight, x, g, pad)
+        found[0] = data_gradient(b, head, weight, x, g, pad)
     return found
 
 
-def _data_gradient(
+def data_gradient(
     b: Builder, head: Value, weight: Value, x: Value, g: Geometry, pad: tuple[int, ...]
 ) -> Value:
     """Either way costs the same per place; the flipped one has more places but adds nothing up."""
@@ -410,7 +420,7 @@ def _data_gradient(
             b.emit(WinogradConvolve(head, weight, None, made, tiles, flipped=True, compiled=b.compiled))
             return made
         own = _own_pad(turned, len(x.shape) - 2)
-        wide = _padded(b, head, own, own)
+        wide = padded(b, head, own, own)
         if b.compiled and is_depthwise(g, x.dtype):
             b.emit(Depthwise(wide, weight, None, made, turned, flipped=True))
         else:
@@ -624,7 +634,7 @@ def _pooling(b: Builder, step: Any, ins: Sequence[Value], is_train: bool) -> lis
         axes = tuple(range(2, len(x.shape)))
         y = b.reduce(np.maximum if is_max else np.add, b.ordered(x, order), axes, True)
         return [b.apply(np.multiply, (y, scale)) if scale != 1 else y]
-    wide = _padded(b, x, pad, after, -math.inf if is_max else 0.0)
+    wide = padded(b, x, pad, after, -math.inf if is_max else 0.0)
     y = Value(shape, x.dtype, order=order)
     b.emit(Pool(wide, y, g, is_max, scale))
     return [y]
@@ -644,7 +654,7 @@ def _pooling_back(
     if not is_max and g.out == (1, 1) and g.kernel[4 - len(x.shape) :] == x.shape[2:] and not any(pad):
         head = b.apply(np.multiply, (head, scale)) if scale != 1 else head
         return [b.ordered(b.view("broadcast", x.shape, head), order)]
-    wide = _padded(b, x, pad, after, -math.inf if is_max else 0.0)
+    wide = padded(b, x, pad, after, -math.inf if is_max else 0.0)
     made = Value(wide.shape, x.dtype, order=order)
     reads = [head, b.ordered(outs[0], order), wide] if is_max else [head]
     b.emit(PoolBack(reads, made, g, is_max, scale))

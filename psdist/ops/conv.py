@@ -151,7 +151,7 @@ def _deconv_out(space: Shape, kernel: Shape, stride: Shape, dilate: Shape, pad: 
     return _deconv_sizes(space, kernel, stride, dilate, pad, adj, target_shape)[0]
 
 
-def _deconv_geometry(space: Shape, kernel: Shape, stride: Shape, dilate: Shape, pad: Shape, adj: Shape,
+def transposed_geometry(space: Shape, kernel: Shape, stride: Shape, dilate: Shape, pad: Shape, adj: Shape,
                      target_shape: Shape) -> Geometry:  # fmt: skip
     """The convolution of which this is the transpose."""
     out, pad = _deconv_sizes(space, kernel, stride, dilate, pad, adj, target_shape)
@@ -171,7 +171,7 @@ def Deconvolution(data: Array, weight: Array, bias: Array | None = None, /, *, k
 
     `adj` adds cells at the end, where several sizes would fit; `target_shape` gives the size itself, and settles pad
     and adj."""
-    geometry = _deconv_geometry(data.shape[2:], kernel, stride, dilate, pad, adj, target_shape)
+    geometry = transposed_geometry(data.shape[2:], kernel, stride, dilate, pad, adj, target_shape)
     w = weight.reshape(num_group, len(weight) // num_group, -1)
     y = np.ascontiguousarray(_data_gradient(batch_last(data), w, num_filter, geometry))
     if bias is not None:
@@ -183,7 +183,7 @@ def Deconvolution(data: Array, weight: Array, bias: Array | None = None, /, *, k
 def _(g: Array, _y: Array, data: Array, weight: Array, _bias: Array | None = None, /, *, kernel: Shape,
       stride: Shape, dilate: Shape, pad: Shape, adj: Shape, target_shape: Shape, num_group: int,
       needs: tuple[bool, ...], **_: Any) -> Any:  # fmt: skip
-    geometry = _deconv_geometry(data.shape[2:], kernel, stride, dilate, pad, adj, target_shape)
+    geometry = transposed_geometry(data.shape[2:], kernel, stride, dilate, pad, adj, target_shape)
     g = batch_last(g)
     g_data = g_weight = g_bias = None
     if needs[0]:
