@@ -222,7 +222,7 @@ def test_a_worker_cannot_send_what_is_for_servers_or_the_scheduler_to_send(
             sock = stack.enter_context(dealer(int(member.address.rpartition(":")[2])))
             assert isinstance(ask(sock, hello(job.name, "worker", 2)), m.Welcome)
             copy = m.Replicate(2, 9, 0, [key], [0], [0], [9], [0], ((0, 1),), ((),), [np.ones(8)])
-            settings = m.CopySettings(3, 9, 0, "", {}, {}, {}, False, False, [], [], [], [])
+            settings = m.CopySettings(3, 9, 0, "", {}, {}, {}, False, False, "", {}, [], [], [], [])
             sock.send_multipart(encode(m.Abort("over", "scheduler", 0, 1, 0.0)))
             sock.send_multipart(encode(m.View(99, 99, 0, 1, 1, ())))
             for forbidden in (copy, settings, m.Finish("over")):
