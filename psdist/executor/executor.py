@@ -239,8 +239,11 @@ class Executor:
 
     def _reads_head(self, k: int) -> bool:
         """Whether the gradient of output k's operator looks at the output's gradient at all."""
-        node = self._symbol._heads[k][0]
-        return node.op is None or not node.op.ignores_head or bool(node.params.get("out_grad"))
+        node, i = self._symbol._heads[k]
+        if node.op is None:
+            return True
+        loss = node.op.ignores_head and not node.params.get("out_grad")
+        return not loss and i not in node.op.unused
 
     def _same_draws(self) -> np.random.Generator:
         """A generator that draws again what the last forward pass drew; the device's own if none has drawn."""
