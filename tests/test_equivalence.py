@@ -56,7 +56,7 @@ def test_two_workers_learn_the_very_bits_that_one_process_with_two_devices_learn
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["lamb", "lars"])
+@pytest.mark.parametrize("optimizer", ["lamb", "lars", "groupadagrad"])
 def test_so_they_do_with_an_optimizer_that_looks_at_whole_arrays(optimizer, tmp_path):
     alone = train(tmp_path / "alone", "local", "--num-devices", "2", "--optimizer", optimizer)
     for num_servers in (1, 3):

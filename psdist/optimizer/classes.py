@@ -45,7 +45,12 @@ RMSProp = from_rule(
     pack=tuple,
 )
 Ftrl = from_rule(ftrl.Ftrl, learning_rate=0.1, order="lamda1 learning_rate beta", always_lazy=True)
-GroupAdaGrad = from_rule(groupadagrad.GroupAdaGrad, order="eps", always_lazy=True)
+GroupAdaGrad = from_rule(
+    groupadagrad.GroupAdaGrad,
+    order="eps",
+    always_lazy=True,
+    pack=lambda arrays: arrays[0][(slice(None), *[slice(1)] * (arrays[0].ndim - 1))],  # one number a row
+)
 FTML = from_rule(ftml.FTML, order="beta1 beta2 epsilon")
 Nadam = from_rule(nadam.Nadam, learning_rate=0.001, order="learning_rate beta1 beta2 epsilon schedule_decay")
 Adamax = from_rule(adamax.Adamax, learning_rate=0.002, order="learning_rate beta1 beta2")

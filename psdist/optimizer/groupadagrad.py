@@ -20,8 +20,9 @@ class GroupAdaGrad(Rule):
         h ← h + mean over the row of g²
         w ← w − lr · (g / √(h + ε) + wd · w)
 
-    AdaGrad (Duchi, Hazan and Singer, 2011) with a group for each row: `history` has one number a row. MXNet takes
-    matrices without weight decay only; a row here is what an index of the first axis picks.
+    AdaGrad (Duchi, Hazan and Singer, 2011) with a group for each row. `history` may have one number a row, or that
+    number at each of its elements, as servers keep states. MXNet takes matrices without weight decay only; a row here
+    is what an index of the first axis picks.
     """
 
     rescale_grad: float = 1.0
@@ -30,15 +31,11 @@ class GroupAdaGrad(Rule):
 
     state_names: ClassVar[tuple[str, ...]] = ("history",)
 
-    def create_state(self, value: Array, /) -> State:
-        return (np.zeros((len(np.atleast_1d(value)), 1), value.dtype),)
-
     def update(self, value: Array, grad: Array, state: State, /, *, lr: float, wd: float, t: int) -> None:
         (h,) = state
         g = rescaled(grad, value.dtype, self.rescale_grad, self.clip_gradient)
-        rows = g.reshape(len(h), -1)  # a view: g is our own, and contiguous
-        h += np.square(rows).mean(axis=1, keepdims=True)
-        rows /= np.sqrt(h + self.eps)
+        h += np.square(g).mean(axis=tuple(range(1, g.ndim)), keepdims=True)
+        g /= np.sqrt(h + self.eps)
         if wd:
             g += wd * value
         g *= lr
