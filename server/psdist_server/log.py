@@ -1,14 +1,18 @@
 """A shard's log on disk: what its copies hear is appended and synced, and then it can be acknowledged as on disk.
 
-    DIR/log/shard-0003/000000000001.log   000000000002.log   ...
+    DIR/log/shard-0003/0001-00000001-000001.log   0001-00000001-000002.log   ...
+
+The name is the life in which it was written (a job's number here, and the epoch since which a server has served the shard)
+and the segment's number in it: so they are in order, though a server that has handed a shard over may write later than
+its heir.
 
 A file is a segment: records, each with the digests of its frames and, under a digest of its own, how far the file was
 synced when it was written. So a tail that a crash has torn, of which nothing was acknowledged, is told from
-damage to what was: that is refused, and the tail left out. The first record says whose segment this is, and in which life
-of the shard (a server that serves it, from then on) it was written; the others are messages of the protocol, as a copy gets
-them (replica.py), and marks: a snapshot was taken when this message was the last. A mark ends its segment.
+damage to what was: that is refused, and the tail left out. The first record says whose segment this is; the others are
+messages of the protocol, as a copy gets them (replica.py), and marks: the file of a snapshot has what came before. A mark
+ends its segment.
 
-Once a snapshot is complete, all segments go that were full before the one that holds what came next to it.
+Once a snapshot is complete, the segments go that nobody needs any more.
 recovery.py reads all this.
 """
 
@@ -35,7 +39,7 @@ from . import snapshot
 from .replica import Changes
 from .taking import Taken
 
-__all__ = ["BadLog", "Entry", "Log", "Writer", "about_of", "entries", "has_log", "segments"]
+__all__ = ["BadLog", "Entry", "Log", "Writer", "about_of", "entries", "has_log", "place_of", "segments"]
 
 _MAGIC: Final = b"\x89PSLOG1\n"
 _HEAD: Final = struct.Struct(
@@ -43,6 +47,7 @@ _HEAD: Final = struct.Struct(
 )  # magic, how much of the file was synced, number of frames, CRC of all heads
 _FRAME: Final = struct.Struct("<Q16s")
 _MAX_FRAMES: Final = 4096
+_AHEAD: Final = 64  # rounds that one shard may be beyond another: MAX_ROUNDS_AHEAD
 _SPARE: Final = 1  # full segments that are kept before the one that ends with a snapshot's mark
 
 
@@ -54,15 +59,15 @@ class BadLog(PSError):
 class Entry:
     """A record of a log: a message, or the mark of a snapshot's file."""
 
-    life: int
+    life: tuple[int, int]  # the job's number, and the epoch
     message: Message | None
     mark: str = ""  # how the file's name ends
     seq: int = 0  # of the message, or of the last one before the mark
 
     @property
-    def at(self) -> tuple[int, int]:
+    def at(self) -> tuple[int, int, int]:
         """Where it stands among the messages of its shard."""
-        return self.life, self.seq
+        return (*self.life, self.seq)
 
 
 def segments(folder: Path, shard: int) -> list[Path]:
@@ -78,10 +83,8 @@ def has_log(folder: Path) -> bool:
 def about_of(folder: Path) -> dict[str, Any] | None:
     """What the log says of its job: shard 0, num_shards, num_servers; None while nothing is there."""
     for path in sorted((folder / "log").glob("shard-*/*.log")):
-        with open(path, "rb") as file, contextlib.suppress(ValueError, KeyError, IndexError):
-            for frames, _, _ in _records(path, file):
-                told = json.loads(bytes(frames[1]))
-                return {"shard": 0, **{name: int(told[name]) for name in ("num_shards", "num_servers")}}
+        if told := _about(path):
+            return {"shard": 0, **{name: int(told[name]) for name in ("num_shards", "num_servers")}}
     return None
 
 
@@ -89,8 +92,30 @@ def _name(shard: int) -> str:
     return f"shard-{shard:04d}"
 
 
-def _number(path: Path) -> int:
-    return int(path.stem)
+def place_of(path: Path) -> tuple[int, int, int]:
+    """A segment's job, epoch and number."""
+    job, epoch, number = path.stem.split("-")
+    return int(job), int(epoch), int(number)
+
+
+def _successors(path: Path, following: Path) -> list[tuple[int, int, int]]:
+    """What may come after a segment: the next of its life, or the first of the following one's."""
+    job, epoch, number = place_of(path)
+    other = place_of(following)[:2]
+    return [(job, epoch, number + 1), *([(*other, 1)] if other != (job, epoch) else [])]
+
+
+def job_number(folder: Path, run: int) -> int:
+    """The number of the job's run among those that have written logs here."""
+    jobs = {}
+    for path in (folder / "log").glob("shard-*/*.log"):
+        number = place_of(path)[0]
+        if number not in jobs:
+            told = _about(path)
+            if told.get("run") == run:
+                return number
+            jobs[number] = told
+    return max(jobs, default=0) + 1
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -100,30 +125,40 @@ class Log:
     """One life of one shard's log, while it is written. What raises OSError must not be used again: what was not
     synced may be lost, and must not be acknowledged."""
 
-    def __init__(self, folder: Path, about: dict[str, Any], points: Failpoints | None = None) -> None:
-        """`about`: shard, num_shards, num_servers."""
+    def __init__(
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        life: tuple[int, int] = (1, 1),
+        run: int = 0,
+        points: Failpoints | None = None,
+    ) -> None:
+        """`about`: shard, num_shards, num_servers; `life`: the job's number here, and the epoch since which the shard
+        is served by this process; `run`: by which other servers know the job's number."""
         self._folder = folder / "log" / _name(about["shard"])
         new = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in new:
             _sync_folder(path.parent)
-        old = sorted(self._folder.glob("*.log"))
-        self._next = _number(old[-1]) + 1 if old else 1
-        self._about = {**about, "life": self._next}
+        self._life = life
+        self._next = 1
+        self._about = {**about, "run": run}
+        self._first_step: int | None = None  # of which there is a mark
         self._points = points
         self._file: BinaryIO | None = None
         self._size = self._synced = 0
-        self._marks: dict[str, int] = {}  # the segments that end with them
+        self._marks: dict[str, tuple[int, int]] = {}  # their steps, and the segments that end with them
 
     def append(self, message: Message) -> None:
         """Write a message; it is safe after the next `sync`."""
         self._put([b"m", *encode(message)])
 
-    def mark(self, mark: str, seq: int) -> None:
+    def mark(self, mark: str, seq: int, step: int) -> None:
         """The file of a snapshot whose name ends so has everything up to the message `seq`: here the segment ends."""
         self._put([b"s", json.dumps({"mark": mark, "seq": seq}).encode()])
         self.sync()
-        self._marks[mark] = self._next - 1
+        self._marks[mark] = step, self._next - 1
+        self._first_step = step if self._first_step is None else self._first_step
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -142,12 +177,16 @@ class Log:
 
     def covered(self, name: str) -> None:
         """The snapshot with a file of this name is complete: remove what it makes needless."""
-        ends = next((number for mark, number in self._marks.items() if name.endswith(mark)), None)
-        if ends is None:
+        found = next((place for mark, place in self._marks.items() if name.endswith(mark)), None)
+        if found is None or self._first_step is None:
             return
-        self._marks = {mark: number for mark, number in self._marks.items() if number > ends}
-        for path in sorted(self._folder.glob("*.log")):
-            if _number(path) < ends - _SPARE:
+        step, ends = found
+        self._marks = {mark: place for mark, place in self._marks.items() if place[1] > ends}
+        paths = sorted(self._folder.glob("*.log"))
+        if place_of(paths[0])[:2] != self._life and step < self._first_step + _AHEAD:
+            return  # what a shard that was ahead has kept is in an earlier life, and nowhere else
+        for path in paths:  # the oldest first, so that a gap is always damage
+            if place_of(path) < (*self._life, ends - _SPARE):
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -159,14 +198,16 @@ class Log:
 
     def _put(self, frames: Sequence[Any]) -> None:
         if self._file is None:
-            while self._file is None:
-                path = self._folder / f"{self._next:012d}.log"
-                self._next += 1
-                with contextlib.suppress(FileExistsError):  # somebody serves the shard who was taken for dead
-                    self._file = open(path, "xb")  # noqa: SIM115  (closed by `mark` or `close`)
+            job, epoch = self._life
+            path = self._folder / f"{job:04d}-{epoch:08d}-{self._next:06d}.log"
+            self._next += 1
+            # it has its name only when it says whose it is: `job_number` of another server may look
+            hidden = path.with_suffix(".new")
+            self._file = open(hidden, "wb")  # noqa: SIM115  (closed by `mark` or `close`)
             self._size = self._synced = 0
             self._write([b"a", json.dumps(self._about).encode()])
             self.sync()
+            os.rename(hidden, path)
             _sync_folder(self._folder)
         self._write(frames)
 
@@ -186,9 +227,11 @@ class Writer:
     """The logs of all shards of a server."""
 
     def __init__(
-        self, folder: Path, num_shards: int, num_servers: int, points: Failpoints | None = None
+        self, folder: Path, num_shards: int, num_servers: int, run: int = 0, points: Failpoints | None = None
     ) -> None:
-        """`num_shards`, `num_servers`: of the job when it began."""
+        """`num_shards`, `num_servers`: of the job when it began; `run`: as the View names it."""
+        self._run = run
+        self._job = job_number(folder, run)
         self._folder = folder
         self._about = {"num_shards": num_shards, "num_servers": num_servers}
         self._points = points
@@ -203,11 +246,13 @@ class Writer:
                 self._logs.pop(one.shard).close()  # it was served elsewhere meanwhile
             log = self._logs.get(one.shard)
             if log is None:
+                assert not isinstance(one, Taken), "a shard is taken after its first message"
+                about = {"shard": one.shard, **self._about}
                 log = self._logs[one.shard] = Log(
-                    self._folder, {"shard": one.shard, **self._about}, self._points
+                    self._folder, about, (self._job, one.epoch), self._run, self._points
                 )
             if isinstance(one, Taken):
-                log.mark(snapshot.mark_of(one), one.logged)
+                log.mark(snapshot.mark_of(one), one.logged, one.step)
                 marked.append(one)
                 for found in snapshot.find(self._folder):
                     if found.num_shards == self._about["num_shards"]:
@@ -243,47 +288,42 @@ def _sync_folder(folder: Path) -> None:
 def entries(folder: Path, shard: int, about: dict[str, Any]) -> Iterator[Entry]:
     """All that the log of a shard holds. Raises BadLog."""
     paths = segments(folder, shard)
-    newest = 0
     for path, following in itertools.zip_longest(paths, paths[1:]):
-        life = -1
+        *life, _ = place_of(path)
+        if following is not None and place_of(following) not in _successors(path, following):
+            raise BadLog(f"{following}: a segment before this one is missing; nothing of this log is used")
         with open(path, "rb") as file:
             end = 0
             for frames, start, end in _records(path, file):  # noqa: B007
                 kind, *rest = frames
                 try:
-                    if life < 0:
-                        life = _life(path, bytes(kind), rest, about)
-                        if life < newest:
-                            break  # of a server that was taken for dead: nothing of it was acknowledged
-                        newest = life
+                    if kind == b"a":
+                        told = json.loads(bytes(rest[0]))
+                        told.pop("run")
+                        if told != about:
+                            raise ValueError(f"this is the log of {told}, in the place of {about}")
                     elif kind == b"s":
                         told = json.loads(bytes(rest[0]))
-                        yield Entry(life, None, str(told["mark"]), int(told["seq"]))
+                        yield Entry((life[0], life[1]), None, str(told["mark"]), int(told["seq"]))
                     else:
                         message = decode(rest)
-                        yield Entry(life, message, "", getattr(message, "seq", 0))
+                        yield Entry((life[0], life[1]), message, "", getattr(message, "seq", 0))
                 except (ProtocolError, ValueError, KeyError, IndexError) as e:
                     raise BadLog(f"{path}: at byte {start}: {e}; nothing of this log is used") from e
-        if end < path.stat().st_size and following is not None and _life_of(following) == life:
+        if end < path.stat().st_size and following is not None and [*place_of(following)[:2]] == life:
             raise BadLog(
                 f"{path}: at byte {end}: what was written and synced here is damaged, and {following.name} goes on "
                 "from it; nothing of this log is used"
             )
 
 
-def _life(path: Path, kind: bytes, rest: list[bytearray], about: dict[str, Any]) -> int:
-    told = json.loads(bytes(rest[0])) if kind == b"a" else {}
-    life = told.pop("life", None)
-    if told != about or not isinstance(life, int):
-        raise ValueError(f"this is the log of {told}, in the place of {about}")
-    return life
-
-
-def _life_of(path: Path) -> int:
-    with open(path, "rb") as file, contextlib.suppress(ValueError, KeyError, IndexError):
+def _about(path: Path) -> dict[str, Any]:
+    """What a segment says of itself; nothing when it does not."""
+    with open(path, "rb") as file, contextlib.suppress(ValueError, IndexError):
         for frames, _, _ in _records(path, file):
-            return int(json.loads(bytes(frames[1]))["life"])
-    return -1
+            told = json.loads(bytes(frames[1]))
+            return told if isinstance(told, dict) else {}
+    return {}
 
 
 def _records(path: Path, file: BinaryIO) -> Iterator[tuple[list[bytearray], int, int]]:

@@ -64,7 +64,7 @@ class Logs:
         self._folder = Path(settings.snapshot_dir)
         self._patience_s = settings.request_timeout_s
         self._points = open_failpoints(settings)
-        self._num_shards = self._num_servers = 0
+        self._num_shards = self._num_servers = self._of_run = 0
         self._waiting: queue.SimpleQueue[Changes | Taken | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._safe = 0  # the last message that is on the disk
@@ -88,9 +88,9 @@ class Logs:
         """A descriptor that can be read when there is news."""
         return self._bell
 
-    def begin(self, num_shards: int, num_servers: int) -> None:
+    def begin(self, num_shards: int, num_servers: int, run: int) -> None:
         """So large is the job at its beginning."""
-        self._num_shards, self._num_servers = num_shards, num_servers
+        self._num_shards, self._num_servers, self._of_run = num_shards, num_servers, run
 
     def write(self, message: Changes) -> None:
         """Have a message written."""
@@ -130,7 +130,9 @@ class Logs:
         try:
             while True:
                 batch = self._next()
-                writer = writer or Writer(self._folder, self._num_shards, self._num_servers, self._points)
+                writer = writer or Writer(
+                    self._folder, self._num_shards, self._num_servers, self._of_run, self._points
+                )
                 last, marked = writer.write([one for one in batch if one is not None])
                 with self._lock:
                     self._safe = max(self._safe, last)

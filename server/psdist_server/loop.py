@@ -409,7 +409,7 @@ class ServerLoop(Loop):
                 _log.info("the scheduler has let us in; waiting for the others")
             elif isinstance(message, m.View):
                 if self._logs is not None and self._server.view is None:
-                    self._logs.begin(len(m.placements(message)), message.num_servers)
+                    self._logs.begin(len(m.placements(message)), message.num_servers, message.run)
                 out = self._server.step(SCHEDULER, message, now)
                 self._connect()
                 self._send(out)

@@ -36,7 +36,7 @@ from psdist.wire.messages import (
 )
 
 from . import snapshot
-from .log import BadLog, Entry, about_of, entries, segments
+from .log import BadLog, Entry, about_of, entries, place_of, segments
 from .parts import part_place
 from .replica import BROKEN, Backup
 from .rounds import ADDED, Round, Slice
@@ -80,7 +80,7 @@ class _Base:
     """From where a shard is done again."""
 
     messages: list[Message]  # the state
-    begin: tuple[int, int]  # up to here, what is no round is in it
+    begin: tuple[int, int, int]  # up to here, what is no round is in it
     has_snapshot: bool
 
 
@@ -116,9 +116,9 @@ def _cut(ends: Sequence[dict[Place, int]]) -> int:
 def _base(folder: Path, about: dict[str, Any]) -> _Base:
     shard = about["shard"]
     first: Entry | None = None
-    opened: tuple[int, int] | None = None
-    copied: tuple[int, int] | None = None  # where the last complete copy of everything begins
-    marks: dict[str, tuple[int, int]] = {}
+    opened: tuple[int, int, int] | None = None
+    copied: tuple[int, int, int] | None = None  # where the last complete copy of everything begins
+    marks: dict[str, tuple[int, int, int]] = {}
     for entry in entries(folder, shard, about):
         first = first or entry
         if entry.message is None:
@@ -139,12 +139,15 @@ def _base(folder: Path, about: dict[str, Any]) -> _Base:
     if opened is not None and first is not None and opened == first.at:
         # it began with what a snapshot of that time held, before all of that was in the log
         complete = snapshot.find(folder)
-        return _Base(list(snapshot.load_shard(complete[-1], shard)) if complete else [], (_FOREVER, 0), True)
-    if first is not None and segments(folder, shard)[0].stem.lstrip("0") != "1":
+        return _Base(
+            list(snapshot.load_shard(complete[-1], shard)) if complete else [], (_FOREVER, 0, 0), True
+        )
+    begins = opened is None or (first is not None and first.at[:2] < opened[:2])
+    if first is not None and (place_of(segments(folder, shard)[0])[::2] != (1, 1) or not begins):
         raise BadLog(
             f"{folder}: the log of shard {shard} begins in the middle, and the snapshot that it goes on from is not there"
         )
-    return _Base([], (0, 0), False)
+    return _Base([], (0, 0, 0), False)
 
 
 def _changes(folder: Path, about: dict[str, Any], base: _Base) -> Iterator[Entry]:
@@ -154,7 +157,7 @@ def _changes(folder: Path, about: dict[str, Any], base: _Base) -> Iterator[Entry
             continue
         is_round = isinstance(entry.message, Replicate | ReplicateRows)
         if entry.at <= base.begin and not (base.has_snapshot and is_round):
-            if entry.at != base.begin or base.has_snapshot or base.begin == (0, 0):
+            if entry.at != base.begin or base.has_snapshot or base.begin == (0, 0, 0):
                 continue
         elif isinstance(entry.message, CopySettings):
             return  # a copy that was begun and not completed: nothing was acknowledged since
@@ -208,7 +211,7 @@ def recover(folder: Path, about: dict[str, Any], cut: int, shard: Shard) -> Shar
     shard.may_group = False  # rounds are told apart by slice
     backup = Backup(shard)
     backup.epoch = 0
-    life = 0
+    life = (0, 0)
     for entry in _changes(folder, about, base):
         if entry.life != life:
             life = entry.life

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from psdist_server import recovery, snapshot
-from psdist_server.log import BadLog, Log, entries, segments
+from psdist_server.log import BadLog, Log, entries, place_of, segments
 from psdist_server.log import Writer as Files
 from psdist_server.replica import Changes
 from psdist_server.server import LOG, Server
@@ -27,6 +27,7 @@ SHAPES = {"s:small": (3,), "s:wide": (50, 40), "s:other": (7,)}
 SLICE = 1024
 
 
+RUNS = itertools.count(1)
 OPEN: list[Files | Log] = []
 
 
@@ -48,11 +49,12 @@ class Job:
 
     def __init__(self, folder: Path, *, restores: bool = False, every: int = 0, rule: str = "adam") -> None:
         self.folder, self.rule = folder, rule
+        run = next(RUNS)
         first = recovery.restorer(folder, "job") if restores else None
         self.servers = [
             Server("job", token=10 + i, logs=True, first=first, snapshot_every=every) for i in range(2)
         ]
-        self.files = [Files(folder, 2, 2) for _ in range(2)]
+        self.files = [Files(folder, 2, 2, run) for _ in range(2)]
         OPEN.extend(self.files)
         self.unlogged: list[list[Changes]] = [[], []]
         self.answers: list[m.Message] = []
@@ -215,7 +217,7 @@ def test_a_torn_tail_is_left_out_wherever_it_was_torn(tmp_path: Path) -> None:
         assert seqs(tmp_path) == [1, 2, 3, 4]
     path.write_bytes(data[:-3] + b"???")
     assert seqs(tmp_path) == [1, 2, 3, 4]
-    OPEN.append(log := Log(tmp_path, ABOUT))  # a new life, in a segment of its own
+    OPEN.append(log := Log(tmp_path, ABOUT, (2, 1)))  # a new life, in a segment of its own
     log.append(m.CopyEnd(9, 0, 0))
     log.sync()
     assert seqs(tmp_path) == [1, 2, 3, 4, 9]
@@ -237,12 +239,35 @@ def test_damage_to_what_was_synced_is_named_with_file_and_byte(tmp_path: Path) -
 def test_a_segment_that_ends_early_though_the_log_goes_on_is_refused(tmp_path: Path) -> None:
     log = Log(tmp_path, ABOUT)
     log.append(m.CopyEnd(1, 0, 0))
-    log.mark("0-4.psd", 1)
+    log.mark("0-4.psd", 1, 4)
     log.append(m.CopyEnd(2, 0, 0))
     log.close()
     first, _ = segments(tmp_path, 0)
     first.write_bytes(first.read_bytes()[:-1])
     with pytest.raises(BadLog, match=f"{first.name}: at byte .* is damaged"):
+        seqs(tmp_path)
+
+
+def test_what_a_server_writes_late_that_has_handed_its_shard_over_is_before_its_heirs(tmp_path: Path) -> None:
+    for epoch, seqs_of in ((3, (1, 2)), (2, (7, 8))):
+        OPEN.append(log := Log(tmp_path, ABOUT, (1, epoch)))
+        for seq in seqs_of:
+            log.append(m.CopyEnd(seq, epoch, 0))
+        log.sync()
+    assert seqs(tmp_path) == [7, 8, 1, 2]
+
+
+def test_a_segment_that_is_missing_is_noticed(tmp_path: Path) -> None:
+    OPEN.append(log := Log(tmp_path, ABOUT))
+    for step in range(1, 5):
+        log.append(m.CopyEnd(step, 0, 0))
+        log.mark(f"{step}.psd", step, step)
+    paths = segments(tmp_path, 0)
+    assert [place_of(path)[2] for path in paths] == [1, 2, 3, 4]
+    paths[0].unlink()
+    assert len(seqs(tmp_path)) == 6
+    paths[2].unlink()
+    with pytest.raises(BadLog, match=f"{paths[3].name}: a segment before this one is missing"):
         seqs(tmp_path)
 
 
@@ -259,7 +284,7 @@ def test_complete_snapshots_cut_the_log(tmp_path: Path) -> None:
     job = Job(tmp_path, every=2)
     job.train(0, 12)
     assert 2 <= len(segments(tmp_path, 0)) <= 5
-    assert int(segments(tmp_path, 0)[0].stem) > 1
+    assert place_of(segments(tmp_path, 0)[0])[2] > 1
     again = Job(tmp_path, restores=True, every=2)
     assert again.begins == 12
     for name, value in job.values().items():
@@ -308,6 +333,6 @@ def test_settings_that_would_lose_something_are_refused(
 
 def test_a_log_with_nothing_in_it_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "log" / "shard-0000").mkdir(parents=True)
-    (tmp_path / "log" / "shard-0000" / "000000000001.log").write_bytes(b"\x89PSL")
+    (tmp_path / "log" / "shard-0000" / "0001-00000001-000001.log").write_bytes(b"\x89PSL")
     assert recovery.restorer(tmp_path, "job")(0, 2, 2).num_slices == 0
     assert isinstance(recovery.restorer(tmp_path, "job")(1, 2, 2), Shard)

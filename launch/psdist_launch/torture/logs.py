@@ -70,7 +70,7 @@ class Logs:
     def _writer(self, server: ServerProcess) -> Writer:
         if server.logs is None:
             scenario, disk = self._world.scenario, self._disk
-            server.logs = Writer(disk.folder, scenario.num_shards, scenario.num_servers, disk.points)
+            server.logs = Writer(disk.folder, scenario.num_shards, scenario.num_servers, 1, disk.points)
             self._writers.append(server.logs)
         return server.logs
 
