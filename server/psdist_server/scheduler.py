@@ -447,6 +447,9 @@ class Scheduler:
             process.given = member.rank
             if process.state != "left":
                 process.state = "alive"
+        newcomers = [p for p in by_token.values() if p.state == "joining"]
+        for process in newcomers:
+            self._roster.remove(process)
         # a server of an older View may have been let go and not have heard so: it is told when it comes
         members = {member.token for member in view.members}
         for member in self._told.values():
@@ -464,9 +467,6 @@ class Scheduler:
         for process in missing:
             if self.state == "running" and process.here:
                 self._fail(process, "it has not come back to the scheduler that was started again", now)
-        newcomers = [p for p in by_token.values() if p.state == "joining"]
-        for process in newcomers:
-            self._roster.remove(process)
         if self.state == "running" and not self._roster.of("worker"):
             self._finish(now)
         elif self.state == "running":
