@@ -189,13 +189,20 @@ def _(*arrays: Array, axis: int, eps: float, output_mean_var: bool) -> Any:
     g, mean, std, data, gamma = arrays[0], *arrays[-5:-1]
     g, mean, std, x = (_layer_norm_rows(v, axis) for v in (g, mean, std, data))
     normal = (x - mean) / std
-    over = tuple(range(x.ndim - 1))
     g_x = _normal_rows_gradient(g * gamma, normal, std)
     return (
         _unmoved(g_x, axis, data.dtype),
-        (g * normal).sum(axis=over).astype(gamma.dtype),
-        g.sum(axis=over).astype(gamma.dtype),
+        _row_sum(g * normal).astype(gamma.dtype),
+        _row_sum(g).astype(gamma.dtype),
     )
+
+
+def _row_sum(x: Array) -> Any:
+    """Σ over all axes but the last. In blocks of rows: one long sum of float32 would lose a digit in thousands."""
+    rows = x.reshape(-1, x.shape[-1])
+    size = math.isqrt(len(rows))
+    whole = size * size
+    return rows[:whole].reshape(size, size, -1).sum(axis=1).sum(axis=0) + rows[whole:].sum(axis=0)
 
 
 def _per_channel(v: Array, ndim: int) -> Array:

@@ -65,6 +65,16 @@ def test_batch_norm_moves_its_averages_in_the_backward_pass_alone():
     assert np.allclose(var, 0.75 + 0.25 * x.var(axis=0))
 
 
+def test_gradients_that_layer_norm_sums_over_many_rows_keep_their_digits():
+    op = ops.get("LayerNorm")
+    x, g = (RNG.standard_normal((4099, 8)).astype(np.float32) for _ in range(2))
+    params = op.parse({})
+    gamma, beta = np.ones(8, np.float32), np.zeros(8, np.float32)
+    _, _, found = op.backward([g], op.kernel(x, gamma, beta, **params), [x, gamma, beta], params, (True,) * 3)
+    exact = g.sum(axis=0, dtype=np.float64)
+    assert np.abs(found - exact).max() < 0.5 * np.abs(g.sum(axis=0) - exact).max()
+
+
 def test_special_functions_are_exact_to_a_few_ulp():
     from math import erf, gamma, lgamma
 
