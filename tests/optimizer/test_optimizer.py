@@ -66,7 +66,15 @@ def test_the_full_copy_of_a_half_precision_weight_takes_rows_as_mxnet_s_rule_doe
     assert (weight.asnumpy()[[0, 2]] == 1).all() == is_lazy
 
 
-@pytest.mark.parametrize("name", sorted({*mx.optimizer.Optimizer.opt_registry} - {"sgld"}))
+# without those that wrap another, which are somewhere else
+RULES = {
+    name
+    for name, cls in mx.optimizer.Optimizer.opt_registry.items()
+    if cls.__module__.startswith("psdist.optimizer")
+}
+
+
+@pytest.mark.parametrize("name", sorted(RULES - {"sgld"}))
 def test_training_goes_on_from_saved_states_as_if_it_had_not_stopped(name):
     through, _ = stepped(mx.optimizer.create(name, learning_rate=0.1), steps=5)
     weight, updater = stepped(mx.optimizer.create(name, learning_rate=0.1), steps=3)
