@@ -1,6 +1,7 @@
 """Images as arrays of (height, width, channels), red first: read, resize, crop, jitter, iterate over."""
 
-from . import image
+import sys
+
 from .augmenters import (
     Augmenter,
     BrightnessJitterAug,
@@ -94,3 +95,6 @@ __all__ = [
     "resize_short",
     "scale_down",
 ]
+
+# scripts also write mx.image.image.imread
+image = sys.modules[f"{__name__}.image"] = sys.modules[__name__]
