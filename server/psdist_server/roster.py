@@ -92,6 +92,10 @@ class Roster:
         found = next((p for p in self._all if p.hello.token == hello.token and p.state != "dead"), None)
         return found if found is not None and found.role == hello.role else None
 
+    def was_taken_for_dead(self, hello: Hello) -> bool:
+        """Whether the process that says this was given up."""
+        return any(p.hello.token == hello.token and p.state == "dead" for p in self._all)
+
     def at(self, role: str, rank: int) -> Process | None:
         """Who has, had or wants a rank."""
         return next((p for p in self._all if p.role == role and p.rank == rank), None)

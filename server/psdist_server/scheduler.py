@@ -377,9 +377,11 @@ class Scheduler:
 
     def _was_let_go(self, hello: Hello) -> bool:
         """Whether this server was a member that a scheduler before this one has let go, and did not hear so."""
-        if self.state == "finished":
-            return hello.epoch > 0
-        return self.state == "running" and hello.epoch > 0 and hello.rank >= self._places.num_servers
+        if not hello.epoch or self._roster.was_taken_for_dead(hello):
+            return False
+        return self.state == "finished" or (
+            self.state == "running" and hello.rank >= self._places.num_servers
+        )
 
     def _must_wait(self, hello: Hello) -> bool:
         """Whether this is a worker that can join when training has begun: until then others give the first values."""

@@ -28,7 +28,7 @@ from psdist.optimizer import from_wire
 from psdist.table import split
 from psdist.wire import key_name, key_number
 
-from .processes import Process, ServerProcess, WorkerProcess
+from .processes import Process, SchedulerProcess, ServerProcess, WorkerProcess
 from .scenario import KeySpec, Scenario
 
 if TYPE_CHECKING:
@@ -304,9 +304,14 @@ class Oracle:
         if not self.is_finished:
             failed = [process for process in world.processes if process.exit_code]
         failed = [p for p in failed if not (isinstance(p, ServerProcess) and p.is_stray)]
-        if failed:
+        if failed and not self._died_when_all_was_done(failed):
             self._judge_failure(failed)
         self._judge_values()
+
+    def _died_when_all_was_done(self, failed: list[Process]) -> bool:
+        """Whether nobody but the scheduler failed, which was started again: it misses those who had been let go by the
+        one that died in the moment of the end, and cannot know that they did not die."""
+        return any(p.incarnation for p in failed) and all(isinstance(p, SchedulerProcess) for p in failed)
 
     def _judge_failure(self, failed: list[Process]) -> None:
         faults = self._world.faults
