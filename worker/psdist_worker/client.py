@@ -382,7 +382,8 @@ class Client:
             return  # an answer to an older Hello
         del self._greeting[peer]
         self._welcomed.add(peer)
-        if peer == SCHEDULER and self.state == "joining":  # one that was started again has its time from then on
+        if peer == SCHEDULER and self.state == "joining":
+            # one that was started again has its time from then on
             self._heartbeat_s, self._dead_after_s = message.heartbeat_s, message.dead_after_s
             # the scheduler gives up first, since it knows who is missing
             self._join_by = now + message.start_within_s + self._dead_after_s
