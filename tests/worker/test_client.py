@@ -130,6 +130,22 @@ def test_a_missing_scheduler_is_an_error_that_says_where_it_was_looked_for() -> 
     )
 
 
+def test_a_scheduler_that_is_started_again_while_a_worker_joins_has_its_time_to_say_who_is_missing() -> None:
+    world = World()
+    join = world.start()
+    world.hear(SCHEDULER, m.Welcome(1, -1, 1.0, 8.0, 10.0))
+    world.hear(SCHEDULER, view())  # whose server says nothing: 18 s are left
+    world.pass_time(15.0)
+    world.sent()
+    world.client.reconnected(SCHEDULER, world.now)
+    hello = next(message for _, message in world.sent() if isinstance(message, m.Hello))
+    world.hear(SCHEDULER, m.Welcome(hello.seq, -1, 1.0, 8.0, 10.0))
+    world.pass_time(17.5)
+    assert not join.is_done
+    world.pass_time(1.0)
+    assert "no word from server 0" in str(join.error)
+
+
 def test_a_scheduler_that_does_not_let_us_in_is_a_matter_of_keys() -> None:
     world = World(connect_timeout_s=2.0)
     join = world.start()
