@@ -309,9 +309,10 @@ class Oracle:
         self._judge_values()
 
     def _died_when_all_was_done(self, failed: list[Process]) -> bool:
-        """Whether nobody but the scheduler failed, which was started again: it misses those who had been let go by the
-        one that died in the moment of the end, and cannot know that they did not die."""
-        return any(p.incarnation for p in failed) and all(isinstance(p, SchedulerProcess) for p in failed)
+        """Whether nobody failed but schedulers, of which one died in the moment of the end: the next one misses those
+        who had been let go, and cannot know that they did not die."""
+        schedulers = [p for p in failed if isinstance(p, SchedulerProcess)]
+        return len(schedulers) == len(failed) and any(p.job_state == "finished" for p in schedulers)
 
     def _judge_failure(self, failed: list[Process]) -> None:
         faults = self._world.faults
